@@ -1,0 +1,35 @@
+# make demo: set up, segment a real brain scan, show where the report is.   make test: set up, check, test.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: install demo test lint types contracts unit clean
+
+install: $(VENV)/.installed
+
+# Everything is pinned in constraints.txt; pyproject.toml declares the ranges that are supported.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/python benchmarks/demo/run.py --output demo
+
+test: lint types contracts unit
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) demo runs

@@ -1,0 +1,1 @@
+"""The command line: argv becomes frozen options, errors become exit codes."""

@@ -1,0 +1,79 @@
+"""The command's entry: the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from bids_film.cli.options import read_options
+from bids_film.domain.errors import BidsFilmError, ExitCode
+from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.processes import Terminated, terminable
+
+_LEVELS = {
+    AnalysisLevel.PARTICIPANT: ("bids_film.workflow.participant", "run_participant"),
+    AnalysisLevel.GROUP: ("bids_film.workflow.group", "run_group"),
+    AnalysisLevel.TRAIN: ("bids_film.workflow.train", "run_train"),
+    AnalysisLevel.EVALUATE: ("bids_film.workflow.evaluate", "run_evaluate"),
+}
+
+
+def entry_point(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; ``sys.argv`` where not given.
+
+    Returns
+    -------
+    int
+        The process's exit code, as ``--help`` documents it.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verbose = _wants_traceback(arguments)
+    try:
+        options = read_options(arguments)
+        verbose = verbose or options.verbose > 1
+        with terminable():
+            return int(_find_level(options)(options))
+    except BidsFilmError as error:
+        _print_error(error.message, error.hint, show_traceback=verbose)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        _print_error("stopped by Ctrl-C", "the same command goes on where it stopped")
+        return 128 + signal.SIGINT
+    except Terminated:
+        _print_error("stopped by SIGTERM", "the same command goes on where it stopped")
+        return 128 + signal.SIGTERM
+    except BrokenPipeError:
+        # The reader of our output is gone; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.SCANS_FAILED)
+    except Exception as error:  # noqa: BLE001 whatever it is, the user gets a message and a code
+        message = f"unexpected {type(error).__name__}: {error}"
+        hint = "this is a defect of bids-film: please report it, with what -vv prints"
+        _print_error(message, hint, show_traceback=verbose)
+        return int(ExitCode.SCANS_FAILED)
+
+
+def _find_level(options: Options) -> Callable[[Options], int]:
+    module, function = _LEVELS[options.analysis_level]
+    level: Callable[[Options], int] = getattr(importlib.import_module(module), function)
+    return level
+
+
+def _wants_traceback(arguments: Sequence[str]) -> bool:
+    # Errors of the parser itself come before there are options to ask.
+    return sum(a.count("v") for a in arguments if a and set(a) <= {"-", "v"} and a[0] == "-") > 1
+
+
+def _print_error(message: str, hint: str = "", *, show_traceback: bool = False) -> None:
+    if show_traceback:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {message}\n" + (f"  hint: {hint}\n" if hint else ""))

@@ -1,0 +1,115 @@
+"""Files that are there whole or not at all, and the folder into which they may go."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from bids_film.domain.errors import UsageError
+
+TEMPORARY_PATTERN = ".bids-film-*.tmp"
+"""What temporary files are called; the output's `.bidsignore` names it."""
+
+
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write a file so that a reader, or a crash, finds the old one or the new one, never a half.
+
+    Parameters
+    ----------
+    path : Path
+        The folder is made where it is missing.
+    content : bytes or callable
+        The bytes, or what writes them to the open binary stream that it is given.
+
+    Raises
+    ------
+    UsageError
+        Where the folder or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+    except OSError as problem:
+        raise UsageError(
+            f"cannot write {path}: {problem.strerror or problem}",
+            hint="check that the output folder is writable and that its disk has space left",
+        ) from problem
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write text as UTF-8 with its line feeds as they are, see `write_atomically`."""
+    write_atomically(path, text.encode("utf-8"))
+
+
+def _write(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    temporary = _temporary_in(path.parent)
+    try:
+        # "x" obeys the umask; the tempfile module would leave files that colleagues cannot read.
+        with temporary.open("xb") as stream:
+            if callable(content):
+                content(stream)
+            else:
+                stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _temporary_in(folder: Path) -> Path:
+    return folder / TEMPORARY_PATTERN.replace("*", secrets.token_hex(8))
+
+
+def check_output_folder(output: Path, bids_root: Path) -> None:
+    """Refuse an output folder that would mix results into the input dataset.
+
+    Two layouts that the BIDS specification itself describes are allowed: results below the input's
+    ``derivatives``, and an input below the output's ``sourcedata``.
+
+    Raises
+    ------
+    UsageError
+        Where the output is the input, or one lies inside the other in any other way.
+    """
+    target, source = output.resolve(), bids_root.resolve()
+    hint = f"give a folder of its own, such as {bids_root / 'derivatives' / 'bids-film'}"
+    if target == source:
+        raise UsageError(f"the output folder {output} is the input dataset itself", hint=hint)
+    if target.is_relative_to(source) and not _lies_below(target, source / "derivatives"):
+        raise UsageError(
+            f"the output folder {output} lies inside the input dataset, which is only read",
+            hint=hint,
+        )
+    if source.is_relative_to(target) and not _lies_below(source, target / "sourcedata"):
+        raise UsageError(f"the output folder {output} contains the input dataset", hint=hint)
+
+
+def _lies_below(folder: Path, parent: Path) -> bool:
+    return folder != parent and folder.is_relative_to(parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and a file in it, so that a long run does not find out at its end.
+
+    Raises
+    ------
+    UsageError
+        Where that is not possible.
+    """
+    probe = _temporary_in(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as problem:
+        raise UsageError(
+            f"cannot write into {folder}: {problem.strerror or problem}",
+            hint="give a folder that you may write to",
+        ) from problem

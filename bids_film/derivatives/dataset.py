@@ -1,0 +1,173 @@
+"""What makes a folder of outputs a BIDS dataset of its own.
+
+Its content depends on the input dataset and this program alone, not on participants or time: tasks
+that start in the same second write the same bytes, so none needs to wait for another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_film.derivatives.atomic import TEMPORARY_PATTERN, write_text_atomically
+from bids_film.derivatives.sidecars import RAW_LINK
+from bids_film.domain.errors import UsageError
+
+PROGRAM = "bids-film"
+BIDS_VERSION = "1.10.0"
+"""Version of the specification that the outputs follow."""
+
+DESCRIPTION = "dataset_description.json"
+IGNORED = ("/*.html", "/group_*", "/logs", "**/figures", TEMPORARY_PATTERN)
+"""Files beside the BIDS ones. A trailing slash would keep the validator from matching a folder."""
+
+
+def write_dataset_files(
+    output: Path, bids_root: Path, *, version: str, environment: Mapping[str, str]
+) -> None:
+    """Write dataset_description.json and .bidsignore, keeping what others wrote into them.
+
+    Parameters
+    ----------
+    output, bids_root : Path
+    version : str
+        Of this program.
+    environment : Mapping[str, str]
+        Variables that say in which container it runs, see `find_container`.
+
+    Raises
+    ------
+    UsageError
+        Where the folder belongs to another pipeline or is a raw dataset, or cannot be written.
+    """
+    _write_if_changed(
+        output / DESCRIPTION,
+        describe_dataset(
+            existing=_read_description(output / DESCRIPTION),
+            source=_read_description(bids_root / DESCRIPTION),
+            link=_relative_link(output, bids_root),
+            generated_by=describe_program(version, environment),
+        ),
+        output,
+    )
+    _write_ignored(output / ".bidsignore")
+
+
+def describe_dataset(
+    *,
+    existing: Mapping[str, Any],
+    source: Mapping[str, Any],
+    link: str,
+    generated_by: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Merge what we know into what is there; a user's own Name, Authors or License stay.
+
+    Parameters
+    ----------
+    existing : Mapping
+        The output's description, empty where there is none.
+    source : Mapping
+        The input's description.
+    link : str
+        Where the input is, seen from the output.
+    generated_by : Mapping
+        Our entry of ``GeneratedBy``.
+    """
+    source_name = str(source.get("Name") or "").strip() or "an unnamed dataset"
+    others = [entry for entry in _entries(existing, "GeneratedBy") if entry.get("Name") != PROGRAM]
+    return {
+        "Name": f"Segmentations of {source_name}",
+        "BIDSVersion": BIDS_VERSION,
+        **existing,
+        "DatasetType": "derivative",
+        "GeneratedBy": [dict(generated_by), *others],
+        "DatasetLinks": {**_table(existing, "DatasetLinks"), RAW_LINK: link},
+        "SourceDatasets": _entries(existing, "SourceDatasets") or [_describe_source(source, link)],
+    }
+
+
+def describe_program(version: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Our entry of ``GeneratedBy``."""
+    entry: dict[str, Any] = {"Name": PROGRAM, "Version": version}
+    container = find_container(environment)
+    return entry | {"Container": container} if container else entry
+
+
+def find_container(environment: Mapping[str, str]) -> dict[str, str]:
+    """Say in which container the program runs; empty where it runs in none.
+
+    Images of ours set ``BIDS_FILM_CONTAINER_TAG`` (and ``BIDS_FILM_CONTAINER_URI``); Apptainer and
+    Singularity name the image file, of which only the last part may go into a shared file.
+    """
+    tag = environment.get("BIDS_FILM_CONTAINER_TAG", "")
+    uri = environment.get("BIDS_FILM_CONTAINER_URI", "")
+    names = ("APPTAINER_NAME", "SINGULARITY_NAME")
+    image = next((environment[name] for name in names if environment.get(name)), "")
+    if not (tag or image):
+        return {}
+    container = {"Type": "apptainer" if image else "docker", "Tag": tag or Path(image).name}
+    return container | {"URI": uri} if uri else container
+
+
+def _describe_source(source: Mapping[str, Any], link: str) -> dict[str, str]:
+    doi = str(source.get("DatasetDOI") or "").strip()
+    if not doi:
+        return {"URL": link}
+    number = doi.removeprefix("doi:").removeprefix("https://doi.org/")
+    return {"URL": f"https://doi.org/{number}", "DOI": doi}
+
+
+def _relative_link(output: Path, bids_root: Path) -> str:
+    # An absolute path would break when both datasets move, and tell strangers about the machine.
+    return Path(os.path.relpath(bids_root.resolve(), output.resolve())).as_posix()
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_if_changed(path: Path, content: Mapping[str, Any], output: Path) -> None:
+    existing = _read_description(path)
+    if existing:
+        _check_ours(existing, output)
+    if content != existing:
+        write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check_ours(existing: Mapping[str, Any], output: Path) -> None:
+    names = [str(entry.get("Name")) for entry in _entries(existing, "GeneratedBy")]
+    if PROGRAM in names:
+        return
+    hint = "give a folder of its own"
+    if existing.get("DatasetType", "raw") == "raw" and not names:
+        raise UsageError(f"the output folder {output} is a raw BIDS dataset", hint=hint)
+    owner = ", ".join(names) or "another program"
+    raise UsageError(f"the output folder {output} holds results of {owner}", hint=hint)
+
+
+def _write_ignored(path: Path) -> None:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    missing = [pattern for pattern in IGNORED if pattern not in lines]
+    if missing:
+        write_text_atomically(path, "\n".join([*lines, *missing]) + "\n")
+
+
+def _entries(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = content.get(key)
+    entries = entries if isinstance(entries, list) else []
+    return [dict(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = content.get(key)
+    return dict(table) if isinstance(table, dict) else {}

@@ -1,0 +1,133 @@
+"""Names of the outputs: one set per scan and model, whatever else is in the run.
+
+A BIDS ``dseg`` has no place for the suffix of the image that it was drawn on, so ``sub-01_T1w`` and
+``sub-01_T2w`` would share a name. ``space-T2w`` tells them apart: the segmentation lies on the grid
+of that image, and `SpatialReference` in the sidecar names the file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_film.domain.entities import ENTITY_ORDER, BidsName, format_name
+from bids_film.domain.errors import InputError
+from bids_film.domain.labels import Structure
+from bids_film.domain.scan import Scan
+
+_ANAT = frozenset({"sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part", "chunk"})
+_ENTITIES_OF_DSEG: Mapping[str, frozenset[str]] = {
+    "anat": _ANAT,
+    "func": _ANAT | {"dir"},
+    "dwi": frozenset({"sub", "ses", "acq", "rec", "dir", "run", "part", "chunk"}),
+}
+"""Entities that a valid dseg may keep, per folder (measured: BIDS validator, schema 1.2.7)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputNames:
+    """Where the outputs of one scan go.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute, such as ``OUTPUT/sub-01/anat``.
+    entities : Mapping[str, str]
+        Of the label map, in the specification's order.
+    """
+
+    folder: Path
+    entities: Mapping[str, str]
+
+    @property
+    def labels(self) -> Path:
+        """The label map."""
+        return self._path("dseg", ".nii.gz")
+
+    @property
+    def sidecar(self) -> Path:
+        """The label map's sidecar: what was done, with which metadata, by which model."""
+        return self._path("dseg", ".json")
+
+    @property
+    def table(self) -> Path:
+        """The label table, with a volume per structure."""
+        return self._path("dseg", ".tsv")
+
+    def probabilities(self, structure: Structure) -> Path:
+        """Probability map of one structure."""
+        return self._path("probseg", ".nii.gz", label=structure.abbreviation)
+
+    def probabilities_sidecar(self, structure: Structure) -> Path:
+        """Sidecar of one structure's probability map."""
+        return self._path("probseg", ".json", label=structure.abbreviation)
+
+    def _path(self, suffix: str, extension: str, **more: str) -> Path:
+        name = BidsName(entities={**self.entities, **more}, suffix=suffix, extension=extension)
+        return self.folder / format_name(name)
+
+
+def output_names(scan: Scan, model_name: str, output: Path) -> OutputNames:
+    """Name the outputs of a scan.
+
+    Entities that the name of a dseg may not carry (``inv-1``, ``mt-on`` …) go into the label of the
+    space together with the suffix: ``sub-01_inv-1_MP2RAGE`` gives ``space-inv1MP2RAGE``. An input
+    that has a space of its own keeps it, and the label goes into ``desc``.
+
+    Parameters
+    ----------
+    scan : Scan
+    model_name : str
+        Letters and digits only.
+    output : Path
+        The output folder.
+    """
+    datatype = scan.datatype if scan.datatype in _ENTITIES_OF_DSEG else "anat"
+    kept_keys = _ENTITIES_OF_DSEG[datatype] | {"space", "desc"}
+    kept = {key: value for key, value in scan.entities.items() if key in kept_keys}
+    folded = [
+        f"{key}{scan.entities[key]}" for key in ENTITY_ORDER if key in scan.entities.keys() - kept
+    ]
+    label = "".join([*folded, scan.suffix])
+    if "space" in kept:
+        kept["desc"] = kept.get("desc", "") + label
+    else:
+        kept["space"] = label
+    entities = {**kept, "seg": model_name}
+    folder = participant_folder(output, scan.participant)
+    if scan.session is not None:
+        folder /= f"ses-{scan.session}"
+    ordered = {key: entities[key] for key in ENTITY_ORDER if key in entities}
+    return OutputNames(folder=folder / datatype, entities=ordered)
+
+
+def participant_folder(output: Path, participant: str) -> Path:
+    """Folder with all outputs of a participant."""
+    return output / f"sub-{participant}"
+
+
+def participant_page(output: Path, participant: str) -> Path:
+    """Report of a participant."""
+    return output / f"sub-{participant}.html"
+
+
+def check_names_differ(scans: Sequence[Scan], model_name: str, output: Path) -> None:
+    """Refuse a selection in which two scans would write the same file.
+
+    Raises
+    ------
+    InputError
+        Naming the scans, such as ``sub-01_T1w.nii`` and ``sub-01_T1w.nii.gz`` side by side.
+    """
+    sharing: dict[Path, list[Scan]] = defaultdict(list)
+    for scan in scans:
+        sharing[output_names(scan, model_name, output).labels].append(scan)
+    for path, group in sharing.items():
+        if len(group) > 1:
+            files = " and ".join(scan.relative_path for scan in group)
+            raise InputError(
+                f"{files} would both be written to {path.name}",
+                hint="leave one of them out with --bids-filter-file, or remove the copy",
+            )

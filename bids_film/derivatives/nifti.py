@@ -1,0 +1,102 @@
+"""Label and probability maps on exactly the grid of the image that they were drawn on."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_film.derivatives.atomic import write_atomically
+from bids_film.domain.volume import Grid
+
+_COMPRESSION = 6
+_NO_EXTENSIONS = b"\x00\x00\x00\x00"
+_DATA_OFFSET = 352
+_FULL_SCALE = 32767
+
+
+def write_labels(path: Path, labels: NDArray[np.integer[Any]], grid: Grid) -> None:
+    """Write a label map as the smallest integer type that holds it, without scaling.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``.
+    labels : ndarray of int
+        Shape ``grid.shape``; not negative.
+    grid : Grid
+        Of the input: shape, both affines, their codes and the units are written as they are.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written.
+    """
+    kind = np.min_scalar_type(int(labels.max(initial=0)))
+    # The signed type where it fits: several viewers do not know unsigned 16-bit numbers.
+    kind = kind if kind.itemsize == 1 else np.promote_types(kind, np.int16)
+    if int(labels.max(initial=0)) <= np.iinfo(np.int16).max and kind.itemsize > 1:
+        kind = np.dtype(np.int16)
+    _write_map(path, labels.astype(kind, copy=False), grid, slope=1.0)
+
+
+def write_probabilities(path: Path, probabilities: NDArray[np.floating[Any]], grid: Grid) -> None:
+    """Write the probability map of one structure in steps of 1/32767.
+
+    Sixteen bits with a slope take a fraction of the space of floats, and are finer than what a
+    network in half precision gives.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``.
+    probabilities : ndarray of float
+        Shape ``grid.shape``; 0 to 1.
+    grid : Grid
+        Of the input.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written.
+    """
+    steps = np.rint(np.clip(probabilities, 0.0, 1.0) * np.float32(_FULL_SCALE)).astype(np.int16)
+    _write_map(path, steps, grid, slope=1.0 / _FULL_SCALE)
+
+
+def _write_map(path: Path, data: NDArray[Any], grid: Grid, *, slope: float) -> None:
+    if data.shape != grid.shape:
+        raise ValueError(f"{path.name}: expected a map of shape {grid.shape}, got {data.shape}")
+    header = _header_on(grid, data.dtype, slope=slope)
+    write_atomically(path, _gzip_writer(header, data))
+
+
+def _header_on(grid: Grid, kind: np.dtype[Any], *, slope: float) -> bytes:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(kind)
+    header.set_data_shape(grid.stored_shape)
+    header.set_qform(grid.qform, code=grid.qform_code)
+    header.set_sform(grid.sform, code=grid.sform_code)
+    header["pixdim"][4:] = 0
+    header["xyzt_units"] = grid.xyzt_units
+    header["scl_slope"], header["scl_inter"] = slope, 0.0
+    header["vox_offset"] = _DATA_OFFSET
+    header["magic"] = b"n+1"
+    return bytes(header.binaryblock)
+
+
+def _gzip_writer(header: bytes, data: NDArray[Any]) -> Callable[[BinaryIO], None]:
+    def write(stream: BinaryIO) -> None:
+        # No time and no file name in the gzip header: the same labels give the same bytes.
+        with gzip.GzipFile(
+            filename="", mode="wb", fileobj=stream, mtime=0, compresslevel=_COMPRESSION
+        ) as zipped:
+            zipped.write(header + _NO_EXTENSIONS)
+            zipped.write(data.tobytes(order="F"))
+
+    return write

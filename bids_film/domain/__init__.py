@@ -1,0 +1,1 @@
+"""The nouns that every room speaks of; imports nothing of ours."""

@@ -1,0 +1,145 @@
+"""What is known of a finished segmentation: written beside it, and read again for every report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from bids_film.domain.labels import Structure
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedValue:
+    """One metadata field of the model, as a segmentation used it.
+
+    Attributes
+    ----------
+    field : str
+        BIDS key, such as ``MagneticFieldStrength``.
+    value : str, float or None
+        What the network was given; None where it was given "unknown".
+    unit : str
+        Unit of a number; empty for levels.
+    status : str
+        Such as ``used``, ``converted``, ``missing``, ``unknown level``, ``implausible``.
+    origin : str
+        Kind of source, such as ``JSON sidecar``; empty where nothing was found.
+    file, key : str
+        File (relative to the dataset) and key or column in it.
+    raw : str
+        The value as found, as text.
+    note : str
+        What a reader should know of it.
+    trained_on : str
+        Range or levels in the training data, in words.
+    outside_range : bool
+        Whether a number lies outside that range.
+    """
+
+    field: str
+    value: str | float | None = None
+    unit: str = ""
+    status: str
+    origin: str = ""
+    file: str = ""
+    key: str = ""
+    raw: str = ""
+    note: str = ""
+    trained_on: str = ""
+    outside_range: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelIdentity:
+    """Which model made a segmentation.
+
+    Attributes
+    ----------
+    name, version, sha256 : str
+        The hash is of the model file.
+    description : str
+        One sentence of the model's card.
+    dimensions : int
+        2 or 3.
+    conditioning : str
+        ``film``, ``constant`` or ``unconditioned``.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    description: str = ""
+    dimensions: int = 3
+    conditioning: str = "film"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StructureVolume:
+    """Size of one structure, its parts included.
+
+    Attributes
+    ----------
+    structure : Structure
+    voxels : int
+    volume_ml : float
+    """
+
+    structure: Structure
+    voxels: int
+    volume_ml: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segmentation:
+    """A finished segmentation, without its voxels.
+
+    Attributes
+    ----------
+    scan : str
+        Path of the image relative to the input dataset, POSIX form.
+    labels_file : str
+        Path of the label map relative to the output folder, POSIX form.
+    model : ModelIdentity
+    values : tuple[RecordedValue, ...]
+        One per metadata field of the model.
+    volumes : tuple[StructureVolume, ...]
+        In the order of the model's label table.
+    notes : tuple[str, ...]
+        What a reader should know of how the image was read and segmented.
+    software : Mapping[str, str]
+        Package to version.
+    settings : Mapping[str, str]
+        Such as ``device`` and ``precision``.
+    """
+
+    scan: str
+    labels_file: str
+    model: ModelIdentity
+    values: tuple[RecordedValue, ...] = ()
+    volumes: tuple[StructureVolume, ...] = ()
+    notes: tuple[str, ...] = ()
+    software: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    settings: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedScan:
+    """A scan that could not be segmented.
+
+    Attributes
+    ----------
+    scan : str
+        Path relative to the input dataset, POSIX form.
+    message, hint : str
+        Why, and what to do about it.
+    crash_file : str
+        Path relative to the output folder; empty where there is none.
+    """
+
+    scan: str
+    message: str
+    hint: str = ""
+    crash_file: str = ""

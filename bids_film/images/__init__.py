@@ -1,0 +1,1 @@
+"""Image arithmetic on arrays: grids, resampling, intensities, measures; no torch."""

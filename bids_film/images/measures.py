@@ -1,0 +1,194 @@
+"""How well a segmentation agrees with a reference: overlap, distance of the surfaces, volume.
+
+What is defined where a mask is empty:
+
+============================  ============  =======================
+measure                       both empty    one empty
+============================  ============  =======================
+Dice, Jaccard                 1             0
+HD95, ASSD                    NaN           NaN
+volume difference in mL       0             the other one's volume
+volume difference in percent  NaN           −100, or NaN without a reference
+============================  ============  =======================
+
+An empty mask has no surface, so no distance is right: NaN is left out of means, and how many were
+left out belongs beside the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+Mask = NDArray[np.bool_]
+
+
+def measure_structure(
+    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
+) -> dict[str, float]:
+    """Compute all measures of one structure.
+
+    Parameters
+    ----------
+    prediction, reference : ndarray of bool
+        Same shape; see the module for what is defined where one is empty.
+    spacing_mm : Sequence[float]
+        Voxel size along each axis.
+
+    Returns
+    -------
+    dict[str, float]
+        ``dice``, ``jaccard``, ``hd95_mm``, ``assd_mm``, ``volume_ml``, ``reference_volume_ml``,
+        ``volume_difference_ml`` and ``volume_difference_percent``; differences are prediction minus
+        reference.
+
+    Raises
+    ------
+    ValueError
+        Where the two shapes differ.
+    """
+    distances = surface_distances_mm(prediction, reference, spacing_mm)
+    volume = volume_ml(prediction, spacing_mm)
+    reference_volume = volume_ml(reference, spacing_mm)
+    return {
+        "dice": dice(prediction, reference),
+        "jaccard": jaccard(prediction, reference),
+        "hd95_mm": _percentile_95(*distances),
+        "assd_mm": _average(*distances),
+        "volume_ml": volume,
+        "reference_volume_ml": reference_volume,
+        "volume_difference_ml": volume - reference_volume,
+        "volume_difference_percent": volume_difference_percent(prediction, reference),
+    }
+
+
+def dice(prediction: Mask, reference: Mask) -> float:
+    """Overlap, 2 |A ∩ B| / (|A| + |B|); 1 where both are empty."""
+    _check_shapes(prediction, reference)
+    total = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
+    return 2 * _count_common(prediction, reference) / total if total else 1.0
+
+
+def jaccard(prediction: Mask, reference: Mask) -> float:
+    """Overlap, |A ∩ B| / |A ∪ B|; 1 where both are empty."""
+    overlap = dice(prediction, reference)
+    return overlap / (2 - overlap)
+
+
+def hausdorff95_mm(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> float:
+    """95th percentile of the surface distances, the larger of the two directions, as MONAI does.
+
+    NaN where a mask is empty.
+    """
+    return _percentile_95(*surface_distances_mm(prediction, reference, spacing_mm))
+
+
+def average_surface_distance_mm(
+    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
+) -> float:
+    """Average over the voxels of both surfaces of the distance to the other one (ASSD).
+
+    NaN where a mask is empty.
+    """
+    return _average(*surface_distances_mm(prediction, reference, spacing_mm))
+
+
+def volume_ml(mask: Mask, spacing_mm: Sequence[float]) -> float:
+    """Volume in millilitres."""
+    return int(np.count_nonzero(mask)) * math.prod(spacing_mm) / 1000
+
+
+def volume_difference_percent(prediction: Mask, reference: Mask) -> float:
+    """Prediction minus reference, in percent of the reference; NaN where that is empty."""
+    _check_shapes(prediction, reference)
+    expected = int(np.count_nonzero(reference))
+    return 100 * (int(np.count_nonzero(prediction)) - expected) / expected if expected else math.nan
+
+
+def surface_distances_mm(
+    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of each surface voxel of one mask to the nearest surface voxel of the other.
+
+    Surface voxels are those of the mask that have a face in common with the background or the edge
+    of the image (MONAI's and medpy's definition); an axis with a single voxel has no faces.
+
+    Parameters
+    ----------
+    prediction, reference : ndarray of bool
+        Same shape.
+    spacing_mm : Sequence[float]
+        Voxel size along each axis.
+
+    Returns
+    -------
+    tuple of ndarray
+        Prediction to reference, and reference to prediction; both empty where a mask is empty.
+
+    Raises
+    ------
+    ValueError
+        Where the two shapes differ.
+    """
+    _check_shapes(prediction, reference)
+    one = _surface_points(prediction) * np.asarray(spacing_mm, dtype=np.float64)
+    other = _surface_points(reference) * np.asarray(spacing_mm, dtype=np.float64)
+    if not (len(one) and len(other)):
+        return np.zeros(0), np.zeros(0)
+    return _nearest(one, other), _nearest(other, one)
+
+
+def bounding_box(mask: Mask) -> tuple[slice, ...]:
+    """Smallest box that holds the mask; empty slices where the mask is empty."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0))
+    return tuple(box)
+
+
+def _surface_points(mask: Mask) -> NDArray[np.int64]:
+    """Voxel indices of the surface, shape (n, axes)."""
+    box = bounding_box(mask)
+    inner = np.pad(mask[box].astype(bool, copy=False), 1)
+    core = (slice(1, -1),) * mask.ndim
+    inside = inner[core].copy()
+    for axis, size in enumerate(mask.shape):
+        if size > 1:
+            for step in (slice(None, -2), slice(2, None)):
+                inside &= inner[(*core[:axis], step, *core[axis + 1 :])]
+    start = [part.start for part in box]
+    return np.argwhere(inner[core] & ~inside) + np.array(start)
+
+
+def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    tree = KDTree(others, balanced_tree=False, compact_nodes=False)
+    return np.asarray(tree.query(points)[0], dtype=np.float64)
+
+
+def _percentile_95(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if not (one.size and other.size):
+        return math.nan
+    return max(float(np.percentile(one, 95)), float(np.percentile(other, 95)))
+
+
+def _average(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if not (one.size and other.size):
+        return math.nan
+    return float(one.sum() + other.sum()) / (one.size + other.size)
+
+
+def _count_common(prediction: Mask, reference: Mask) -> int:
+    return int(np.count_nonzero(np.logical_and(prediction, reference)))
+
+
+def _check_shapes(prediction: Mask, reference: Mask) -> None:
+    if prediction.shape != reference.shape:
+        raise ValueError(
+            f"expected two masks on the same grid, got {prediction.shape} and {reference.shape}"
+        )

@@ -1,0 +1,202 @@
+"""Linear resampling, axis by axis: one small matrix for each, applied by BLAS.
+
+Both grids cover the same field of view: their outer corners coincide, not the centres of their
+outermost voxels, so shapes say all there is to know (`geometry.resampled_affine` gives the affine).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_film.domain.volume import Grid
+from bids_film.images.geometry import same_grid
+
+Image = NDArray[np.float32]
+Value = TypeVar("Value", bound=np.generic)
+
+_SLAB = 16
+_ROUNDING = 1e-5
+_UINT8_CHANNELS = 256
+
+
+def resize_matrix(size_in: int, size_out: int) -> Image:
+    """Weights that resample an axis, shape (size_out, size_in); every row sums to one.
+
+    Linear interpolation; where the output is coarser, the triangle is widened to its voxel size, so
+    that nothing aliases (as Pillow and torch's ``antialias`` do). Beyond the outermost centres the
+    nearest voxel counts.
+    """
+    if size_in == size_out:
+        return np.eye(size_in, dtype=np.float32)
+    scale = size_in / size_out
+    width = max(scale, 1.0)
+    centers = (np.arange(size_out) + 0.5) * scale - 0.5
+    reach = int(np.ceil(width)) + 1
+    positions = np.arange(-reach, size_in + reach)
+    weights = np.maximum(0, 1 - np.abs(centers[:, None] - positions[None, :]) / width)
+    matrix = np.zeros((size_out, size_in))
+    np.add.at(matrix.T, positions.clip(0, size_in - 1), weights.T)
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return matrix.astype(np.float32)
+
+
+def resize(data: NDArray[Any], shape: Sequence[int]) -> Image:
+    """Resample the last three axes to another shape.
+
+    Parameters
+    ----------
+    data : ndarray
+        Shape (..., X, Y, Z).
+    shape : Sequence[int]
+        New size of the three last axes.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (..., *shape); `data` itself where nothing changes.
+    """
+    image = np.asarray(data, dtype=np.float32)
+    old = image.shape[-3:]
+    # Shrinking first and growing last keeps what lies between small.
+    for axis in sorted(range(3), key=lambda axis: shape[axis] / old[axis]):
+        if shape[axis] != old[axis]:
+            image = _apply(resize_matrix(old[axis], shape[axis]), image, axis)
+    return image
+
+
+def resize_labels(labels: NDArray[Value], shape: Sequence[int]) -> NDArray[Value]:
+    """Resample the last three axes of a label map: each voxel takes the value at its centre.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Shape (..., X, Y, Z).
+    shape : Sequence[int]
+
+    Returns
+    -------
+    ndarray
+        Shape (..., *shape); `labels` itself where nothing changes.
+    """
+    result = labels
+    for axis, size in enumerate(shape, start=labels.ndim - 3):
+        old = labels.shape[axis]
+        if size != old:
+            picks = ((2 * np.arange(size) + 1) * old) // (2 * size)
+            result = result.take(picks, axis=axis)
+    return result
+
+
+def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Find the channel that is highest after resampling, without holding the resampled channels.
+
+    The same as ``resize(probabilities, shape).argmax(axis=0)`` but for rounding, in a fraction of
+    its memory: one slab, one channel at a time. A channel that cannot win anywhere in a slab is
+    passed over; weights that are positive and sum to one cannot lift it above its own maximum.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        Shape (channels, X, Y, Z); any float type; logits do as well.
+    shape : Sequence[int]
+        New spatial shape.
+
+    Returns
+    -------
+    ndarray
+        uint8, or int16 for more than 256 channels; shape `shape`.
+    """
+    channels = len(probabilities)
+    labels = np.zeros(tuple(shape), np.uint8 if channels <= _UINT8_CHANNELS else np.int16)
+    matrix = resize_matrix(probabilities.shape[1], shape[0])
+    for out, rows in _slabs(matrix):
+        slab = probabilities[:, rows]
+        slab_matrix = np.ascontiguousarray(matrix[out, rows])
+        candidates = _find_candidates(slab)
+        winner = labels[out]
+        winner[...] = candidates[0]
+        best = _resize_slab(slab[candidates[0]], slab_matrix, shape)
+        for channel in candidates[1:]:
+            values = _resize_slab(slab[channel], slab_matrix, shape)
+            higher = values > best
+            np.maximum(best, values, out=best)
+            # Channels come in ascending order, so the last winner is the largest number.
+            np.maximum(winner, higher.astype(labels.dtype) * labels.dtype.type(channel), out=winner)
+    return labels
+
+
+def resample_to_grid(
+    data: NDArray[Any], source: Grid, target: Grid, *, order: Literal[0, 1] = 1
+) -> NDArray[Any]:
+    """Resample data onto any other grid, through the world.
+
+    For label files that lie on another grid than their image, and pictures of two scans; nothing
+    keeps a coarser target from aliasing. Outside of the source is 0.
+
+    Parameters
+    ----------
+    data : ndarray
+        Shape `source.shape`.
+    source, target : Grid
+    order : int
+        0 takes the nearest voxel (labels), 1 interpolates linearly.
+
+    Returns
+    -------
+    ndarray
+        Shape `target.shape`, type of `data`; `data` itself where the grids are the same.
+    """
+    if same_grid(source, target):
+        return data
+    to_source = np.linalg.inv(source.affine) @ target.affine
+    result: NDArray[Any] = ndimage.affine_transform(
+        data,
+        to_source[:3, :3],
+        offset=to_source[:3, 3],
+        output_shape=target.shape,
+        order=order,
+        mode="grid-constant",
+    )
+    return result
+
+
+def _apply(matrix: Image, image: Image, axis: int) -> Image:
+    """Apply a matrix along one of the last three axes."""
+    *lead, x, y, z = image.shape
+    # BLAS wants rows that follow one another; reordered scans are views with negative strides.
+    image = np.ascontiguousarray(image)
+    result: Image
+    if axis == 0:
+        result = np.matmul(matrix, image.reshape(*lead, x, y * z))
+        return result.reshape(*lead, len(matrix), y, z)
+    if axis == 1:
+        result = np.matmul(matrix, image)
+        return result
+    result = np.matmul(image.reshape(-1, z), matrix.T)
+    return result.reshape(*lead, x, y, len(matrix))
+
+
+def _slabs(matrix: Image) -> Iterator[tuple[slice, slice]]:
+    """Give the rows of each slab, and the columns that they need."""
+    for start in range(0, len(matrix), _SLAB):
+        out = slice(start, start + _SLAB)
+        needed = np.flatnonzero(matrix[out].any(axis=0))
+        yield out, slice(int(needed[0]), int(needed[-1]) + 1)
+
+
+def _find_candidates(slab: NDArray[Any]) -> list[int]:
+    """Channels that may be the highest somewhere: those that reach above the lowest mean."""
+    highest = slab.max(axis=(1, 2, 3)).astype(np.float32)
+    lowest_winner = float(slab.mean(axis=0, dtype=np.float32).min())
+    margin = _ROUNDING * max(1.0, abs(lowest_winner))
+    return [int(channel) for channel in np.flatnonzero(highest >= lowest_winner - margin)]
+
+
+def _resize_slab(channel: NDArray[Any], matrix: Image, shape: Sequence[int]) -> Image:
+    image = np.asarray(channel, dtype=np.float32)
+    return _apply(matrix, resize(image, (len(image), *shape[1:])), 0)

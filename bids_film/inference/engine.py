@@ -1,0 +1,197 @@
+"""The engine: a loaded model that segments one volume after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bids_film.domain.errors import UsageError
+from bids_film.domain.volume import Volume
+from bids_film.images.geometry import restore
+from bids_film.images.resample import resize, resize_argmax
+from bids_film.inference.prepare import Prepared, prepare_volume
+from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.metadata.encoder import Encoded
+from bids_film.model.checkpoint import load_checkpoint
+from bids_film.model.header import ModelHeader
+from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """A segmentation in memory, on the grid of its volume.
+
+    Attributes
+    ----------
+    labels : ndarray
+        Structure indices, uint16, shape ``grid.shape``.
+    probabilities : tuple[ndarray, ...] or None
+        One float32 array of shape ``grid.shape`` per structure, in the order of the label table;
+        None where they were not asked for.
+    device, precision : str
+        What it was computed with.
+    notes : tuple[str, ...]
+        What a reader should know of it.
+    """
+
+    labels: NDArray[np.uint16]
+    probabilities: tuple[NDArray[np.float32], ...] | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
+    notes: tuple[str, ...] = ()
+
+
+class Engine:
+    """A model, ready to segment.
+
+    Parameters
+    ----------
+    header : ModelHeader
+    network : FilmUNet
+    device : torch.device
+    precision : str
+        ``fp32`` or ``bf16``.
+    """
+
+    def __init__(
+        self, header: ModelHeader, network: FilmUNet, *, device: torch.device, precision: str
+    ) -> None:
+        planar = header.network.dimensions == 2  # noqa: PLR2004 (slices)
+        self.header = header
+        self.device = device
+        self.precision = precision
+        self._memory_format = choose_memory_format(network)
+        self._predict = predict_slices if planar else predict_volume
+        self._network = place_network(network, device).eval()
+        self._windows = WindowSettings(
+            stride=header.network.stride, patch=header.preprocessing.patch
+        )
+
+    @classmethod
+    def load(
+        cls, path: Path, *, device: str = "auto", precision: str = "auto", threads: int = 0
+    ) -> Engine:
+        """Load a model.
+
+        Parameters
+        ----------
+        path : Path
+        device : str
+            ``auto`` takes a CUDA device where there is one; ``cpu``, ``cuda`` or ``cuda:N``.
+        precision : str
+            ``auto`` is ``bf16`` on a CUDA device that computes in it and ``fp32`` elsewhere.
+        threads : int
+            Threads of a CPU; 0 leaves it to torch.
+
+        Raises
+        ------
+        ModelFileError
+            Where the file is not a model.
+        UsageError
+            Where the device is not there.
+        """
+        if threads:
+            torch.set_num_threads(threads)
+        chosen = find_device(device)
+        header, network = load_checkpoint(path)
+        return cls(header, network, device=chosen, precision=find_precision(precision, chosen))
+
+    def predict(
+        self, volume: Volume, encoded: Encoded, *, probabilities: bool = False
+    ) -> Prediction:
+        """Segment a volume, told its metadata.
+
+        Raises
+        ------
+        ScanError
+            Where the image has no contrast.
+        """
+        prepared = prepare_volume(volume, self.header.preprocessing)
+        predicted = self._run(prepared, encoded)
+        channels = resize_argmax(predicted, prepared.plan.shape)
+        values = np.array([0, *(structure.index for structure in self.header.labels)], np.uint16)
+        return Prediction(
+            labels=np.ascontiguousarray(restore(values[channels], prepared.plan)),
+            probabilities=_resample_back(predicted, prepared) if probabilities else None,
+            device=str(self.device),
+            precision=self.precision,
+            notes=self._find_notes(channels),
+        )
+
+    @torch.inference_mode()
+    def _run(self, prepared: Prepared, encoded: Encoded) -> NDArray[np.float32]:
+        vector = torch.from_numpy(encoded.vector)[None].to(self.device)
+        known = torch.from_numpy(encoded.known)[None].to(self.device)
+        modulations = self._network.modulations(vector, known)
+        image = torch.from_numpy(prepared.image).to(self.device)
+        network = self._make_pass(modulations)
+        result: NDArray[np.float32] = self._predict(network, image, self._windows).cpu().numpy()
+        return result
+
+    def _make_pass(self, modulations: list[Any]) -> Callable[[Tensor], Tensor]:
+        bfloat16 = self.precision == "bf16"
+
+        def run(images: Tensor) -> Tensor:
+            count = len(images)
+            spread = [
+                (scale.expand(count, -1), shift.expand(count, -1)) for scale, shift in modulations
+            ]
+            images = images.contiguous(memory_format=self._memory_format)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+                logits: Tensor = self._network.segment(images, spread)
+            return logits
+
+        return run
+
+    def _find_notes(self, channels: NDArray[np.uint8]) -> tuple[str, ...]:
+        if not channels.any():
+            return ("the segmentation is empty: no structure was found",)
+        found = set(np.unique(channels).tolist())
+        missing = [s.name for c, s in enumerate(self.header.labels, start=1) if c not in found]
+        return (f"not found: {', '.join(missing)}",) if missing else ()
+
+
+def find_device(name: str) -> torch.device:
+    """Choose the device.
+
+    Raises
+    ------
+    UsageError
+        Where it is not a device that this machine has.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as problem:
+        raise UsageError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}") from problem
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices",
+            hint="give --device cpu, or start the container with its GPU option",
+        )
+    return device
+
+
+def find_precision(name: str, device: torch.device) -> str:
+    """Choose the precision in which the network is computed."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def _resample_back(
+    predicted: NDArray[np.float32], prepared: Prepared
+) -> tuple[NDArray[np.float32], ...]:
+    plan = prepared.plan
+    return tuple(
+        np.ascontiguousarray(restore(resize(channel, plan.shape), plan))
+        for channel in predicted[1:]
+    )

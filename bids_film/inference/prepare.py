@@ -1,0 +1,56 @@
+"""A volume brought into the space in which the network works; the same for training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_film.domain.volume import Volume
+from bids_film.images.geometry import Plan, plan_ras, reorient, resampled_shape
+from bids_film.images.intensity import normalise
+from bids_film.images.resample import resize
+from bids_film.model.config import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An image in the network's space, with the way back.
+
+    Attributes
+    ----------
+    image : ndarray
+        float32, about 0 to 1, shape (1, X, Y, Z); the slice axis of a 2-D network last.
+    plan : Plan
+        How the stored voxels were reordered, before resampling.
+    spacing_mm : tuple[float, float, float]
+        Voxel size of `image`.
+    """
+
+    image: NDArray[np.float32]
+    plan: Plan
+    spacing_mm: tuple[float, float, float]
+
+
+def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
+    """Reorder to closest RAS, normalise, and resample to the network's spacing.
+
+    Raises
+    ------
+    ScanError
+        Where the image has no contrast.
+    """
+    plan = plan_ras(volume.grid, plane=preprocessing.plane)
+    shape = resampled_shape(plan.shape, plan.spacing_mm, preprocessing.spacing_mm)
+    image = normalise(
+        volume.data, percentiles=preprocessing.percentiles, foreground=preprocessing.foreground
+    )
+    x, y, z = (
+        old * size / new for old, size, new in zip(plan.spacing_mm, plan.shape, shape, strict=True)
+    )
+    return Prepared(
+        image=np.ascontiguousarray(resize(reorient(image, plan), shape))[np.newaxis],
+        plan=plan,
+        spacing_mm=(x, y, z),
+    )

@@ -1,0 +1,1 @@
+"""BIDS in: which files are scans, what is known of each, and their voxels."""

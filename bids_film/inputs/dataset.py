@@ -1,0 +1,236 @@
+"""A BIDS dataset to the scans that are asked for; the only importer of pybids."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bids.layout import BIDSLayout, BIDSLayoutIndexer
+from sqlalchemy.exc import SQLAlchemyError
+
+from bids_film.domain.entities import BidsName, parse_name
+from bids_film.domain.errors import InputError, UsageError
+from bids_film.domain.scan import Scan
+from bids_film.inputs import database
+from bids_film.inputs.filters import Filters, matches, parse_filters, with_defaults
+from bids_film.inputs.folders import (
+    check_dataset,
+    choose_participants,
+    list_participants,
+    make_absolute,
+    unknown_label_error,
+)
+from bids_film.inputs.sources import SourceReader
+
+_IMAGE_EXTENSIONS = (".nii", ".nii.gz")
+_NEVER_SCANS = frozenset({"mask", "defacemask", "dseg", "probseg"})
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Image:
+    path: Path
+    name: BidsName
+    datatype: str
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What filters look at."""
+        name = self.name
+        kind = {"suffix": name.suffix, "datatype": self.datatype, "extension": name.extension}
+        return {**name.entities, **kind}
+
+
+class _OtherFolders:
+    """Tells pybids, in the place of a regular expression, which paths not to look into.
+
+    An expression with one alternative per participant would be tried on each path; this takes one
+    look-up, however many participants there are.
+    """
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._wanted = frozenset(f"sub-{label}" for label in labels)
+
+    def search(self, path: str) -> bool:
+        """Whether a path, which starts with a slash at the dataset's root, is to be left out."""
+        return path.split("/", 2)[1] not in self._wanted
+
+
+def open_dataset(
+    root: Path,
+    *,
+    participants: Sequence[str] | None = None,
+    sessions: Sequence[str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    database_dir: Path | None = None,
+    validate: bool = True,
+) -> list[Scan]:
+    """Find the scans of a BIDS dataset and all that it says of them.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    participants, sessions : Sequence[str] or None
+        Labels with or without ``sub-`` and ``ses-``; None for all.
+    filters : Mapping[str, Any] or None
+        Entity, ``suffix``, ``datatype`` or ``extension`` to a value, a list of values, None
+        (absent) or ``*`` (any). Where they name no datatype, ``anat`` is meant.
+    database_dir : Path or None
+        Where an index of the whole dataset is kept for later runs; it is made anew where it does
+        not say what is on disk.
+    validate : bool
+        Whether to check that the folder is a raw BIDS dataset.
+
+    Returns
+    -------
+    list[Scan]
+        Sorted by path; at least one.
+
+    Raises
+    ------
+    InputError
+        Where the dataset cannot be used, a label is not in it, or no scan matches.
+    UsageError
+        Where the filters or the database folder cannot be used.
+    """
+    root = make_absolute(root)
+    wanted = with_defaults(parse_filters(filters or {}))
+    available = list_participants(root)
+    if validate:
+        check_dataset(root, available)
+    chosen = choose_participants(available, participants, root)
+    images = _list_images(root, _index(root, available, chosen, database_dir), frozenset(chosen))
+    images = _choose_sessions(images, sessions, root)
+    found = [image for image in images if matches(wanted, image.parts)]
+    if not found:
+        raise _nothing_found_error(root, wanted, images, len(chosen))
+    _warn_of_participants_without_scans(participants, found)
+    reader = SourceReader(root)
+    return [_make_scan(image, root, reader) for image in found]
+
+
+def _make_scan(image: _Image, root: Path, reader: SourceReader) -> Scan:
+    return Scan(
+        path=image.path,
+        dataset_root=root,
+        entities=image.name.entities,
+        suffix=image.name.suffix,
+        datatype=image.datatype,
+        sources=reader.read(image.path, image.name, image.datatype),
+    )
+
+
+def _index(
+    root: Path, available: Sequence[str], chosen: Sequence[str], database_dir: Path | None
+) -> list[str]:
+    if database_dir is None:
+        return _list_files(_build_layout(root, chosen, None))
+    folder = make_absolute(database_dir)
+    state = database.inspect(folder, root, available, chosen)
+    if state in (database.State.CURRENT, database.State.FOREIGN):
+        files = _read_database(folder, root, chosen)
+        if files is not None:
+            return files
+        if state is database.State.FOREIGN:
+            raise UsageError(
+                f"{folder / database.DATABASE_FILE} was made by another program and does not fit "
+                f"{root} as it is now.",
+                hint="Name another folder by --bids-database-dir; the index is made there.",
+            )
+    elif state is database.State.STALE:
+        _LOG.warning("The index in %s is out of date with %s: making it anew", folder, root)
+    database.rebuild(folder, root, available, partial(_build_layout, root, available))
+    return _list_files(BIDSLayout(root, validate=False, database_path=folder))
+
+
+def _read_database(folder: Path, root: Path, chosen: Sequence[str]) -> list[str] | None:
+    """Files of a saved index; None where it is of another dataset, incomplete or damaged."""
+    try:
+        layout = BIDSLayout(root, validate=False, database_path=folder)
+        files = _list_files(layout)
+    except (ValueError, SQLAlchemyError, AttributeError) as error:
+        _LOG.warning("The index in %s cannot be used: %s", folder, error)
+        return None
+    # Not by layout.get_subjects(), which takes 3 s for 3,000 participants: it reads every tag.
+    known = {file.removeprefix(f"{root}/").partition("/")[0] for file in files}
+    complete = known.issuperset(f"sub-{label}" for label in chosen)
+    return files if layout.root == str(root) and complete else None
+
+
+def _build_layout(root: Path, labels: Sequence[str], database_path: Path | None) -> Any:
+    # Metadata is not indexed: pybids merges the sidecars of a scan, and which file gave a value
+    # would be lost. SourceReader reads them by the same rules and keeps them apart.
+    indexer = BIDSLayoutIndexer(ignore=[_OtherFolders(labels)], index_metadata=False)
+    return BIDSLayout(root, validate=False, indexer=indexer, database_path=database_path)
+
+
+def _list_files(layout: Any) -> list[str]:
+    files: list[str] = layout.get(return_type="file", scope="self")
+    return files
+
+
+def _list_images(root: Path, files: Iterable[str], labels: frozenset[str]) -> list[_Image]:
+    images = [_parse_image(root, Path(file)) for file in files]
+    return sorted(
+        (image for image in images if image is not None and image.name.entities["sub"] in labels),
+        key=lambda image: image.path,
+    )
+
+
+def _parse_image(root: Path, path: Path) -> _Image | None:
+    """Take an image's path apart; None where it is no scan of a raw dataset."""
+    name = parse_name(path.name) if path.name.endswith(_IMAGE_EXTENSIONS) else None
+    if name is None or name.suffix in _NEVER_SCANS or not os.path.lexists(path):
+        return None
+    *folders, _ = path.relative_to(root).parts
+    expected = [f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities]
+    if folders[: len(expected)] != expected or "sub" not in name.entities:
+        _LOG.warning("%s is left out: its folders are not those that its name says", path)
+        return None
+    rest = folders[len(expected) :]
+    if len(rest) > 1:
+        return None
+    return _Image(path=path, name=name, datatype=rest[0] if rest else "")
+
+
+def _choose_sessions(
+    images: list[_Image], sessions: Sequence[str] | None, root: Path
+) -> list[_Image]:
+    if sessions is None:
+        return images
+    labels = list(dict.fromkeys(label.removeprefix("ses-") for label in sessions))
+    available = sorted({i.name.entities["ses"] for i in images if "ses" in i.name.entities})
+    unknown = [label for label in labels if label not in available]
+    if unknown:
+        raise unknown_label_error("session", "ses", unknown, available, root)
+    return [image for image in images if image.name.entities.get("ses") in labels]
+
+
+def _nothing_found_error(
+    root: Path, filters: Filters, images: Sequence[_Image], participants: int
+) -> InputError:
+    kinds = Counter(f"{image.datatype or '?'}/{image.name.suffix}" for image in images)
+    seen = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(8))
+    return InputError(
+        f"No scan of {root} matches {filters} ({participants} participant(s) looked at).",
+        hint=f"There are: {seen}. Change the filters by --bids-filter-file."
+        if images
+        else "There is not one NIfTI image with a BIDS name: is its content there, and are the "
+        "names as BIDS has them (sub-01/anat/sub-01_T1w.nii.gz)?",
+    )
+
+
+def _warn_of_participants_without_scans(
+    asked: Sequence[str] | None, found: Sequence[_Image]
+) -> None:
+    having = {image.name.entities["sub"] for image in found}
+    for label in dict.fromkeys(asked or ()):
+        if label.removeprefix("sub-") not in having:
+            _LOG.warning("Participant %s has no scan that matches the filters", label)

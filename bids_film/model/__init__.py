@@ -1,0 +1,1 @@
+"""The conditioned network: its configuration, its layers, and the one file that holds a model."""

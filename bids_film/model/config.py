@@ -1,0 +1,95 @@
+"""What a network is made of, and how a scan is prepared for it. No torch: a dry run reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bids_film.domain.errors import UsageError
+
+Conditioning = Literal["film", "constant", "unconditioned"]
+FilmForm = Literal["affine", "sigmoid"]
+FilmPlacement = Literal["all", "encoder", "bottleneck", "decoder"]
+Norm = Literal["batch", "instance"]
+Plane = Literal["axial", "coronal", "sagittal", "thickest"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """The architecture of a FiLMed U-Net.
+
+    Attributes
+    ----------
+    dimensions : int
+        2 (slices) or 3 (volumes).
+    in_channels, out_channels : int
+        Images in; structures plus background out.
+    channels : tuple[int, ...]
+        Channels of each level, the finest first; each further level halves the resolution.
+    conditioning : str
+        ``film``: metadata scale and shift the features. ``constant``: the same network, but every
+        field is always unknown (the paper's baseline). ``unconditioned``: no FiLM layers at all.
+    film_form : str
+        ``affine``: ``(1 + γ) · x + β``, identity at the start. ``sigmoid``: γ and β each through a
+        sigmoid, ``γ · x + β``, as in the code of Lemay et al. (2021).
+    film_at : str
+        Which convolution units are followed by FiLM.
+    generator : tuple[int, ...]
+        Widths of the hidden layers of the generator, shared by all FiLM layers.
+    norm : str
+        ``batch`` folds into the convolution at inference; ``instance`` normalises each scan.
+    dropout : float
+        Probability of dropping a channel of the bottleneck in training.
+    """
+
+    dimensions: int = 3
+    in_channels: int = 1
+    out_channels: int = 2
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    conditioning: Conditioning = "film"
+    film_form: FilmForm = "affine"
+    film_at: FilmPlacement = "all"
+    generator: tuple[int, ...] = (64, 16)
+    norm: Norm = "batch"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.dimensions not in (2, 3):
+            raise UsageError(f"expected network dimensions 2 or 3, got {self.dimensions}")
+        if len(self.channels) < 2 or min(self.channels) < 1:  # noqa: PLR2004 (a U-Net has a skip)
+            raise UsageError(f"expected at least two positive channel counts, got {self.channels}")
+        if self.in_channels < 1 or self.out_channels < 2:  # noqa: PLR2004 (background counts)
+            raise UsageError(
+                f"expected ≥ 1 input and ≥ 2 output channels, "
+                f"got {self.in_channels} and {self.out_channels}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Voxels along an axis must be a multiple of this."""
+        return int(2 ** (len(self.channels) - 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """How a scan is brought into the space in which the network works.
+
+    Attributes
+    ----------
+    spacing_mm : tuple[float, float, float]
+        Voxel size in closest-RAS order (2-D: the slice axis last); 0 keeps an axis as it is.
+    plane : str
+        Axis along which a 2-D network takes its slices; without meaning in 3-D.
+    patch : tuple[int, ...]
+        Size in voxels of a training patch, and of a window where a scan is too large for one pass.
+    percentiles : tuple[float, float]
+        Intensities that become 0 and 1.
+    foreground : str
+        Voxels from which the percentiles are taken: ``nonzero`` or ``all``.
+    """
+
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    plane: Plane = "axial"
+    patch: tuple[int, ...] = (96, 96, 96)
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    foreground: Literal["nonzero", "all"] = "nonzero"

@@ -1,0 +1,164 @@
+"""What a model file says of itself. Read without torch, so that a dry run starts at once.
+
+A model is one safetensors file. Its JSON header holds, as one string under ``bids_film``, all that
+is needed to use it: configuration, fitted metadata encoder, label table, preprocessing, the record
+of its training and its card. Nothing in it is code, and nothing in it is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_film.domain.errors import BidsFilmError, ModelFileError
+from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.records import from_mapping
+from bids_film.metadata.encoder import Encoder
+from bids_film.model.config import NetworkConfig, Preprocessing
+
+FORMAT_VERSION = 1
+HEADER_KEY = "bids_film"
+MAX_HEADER_BYTES = 16 * 2**20
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelHeader:
+    """Everything in a model file but the weights.
+
+    Attributes
+    ----------
+    name : str
+        Letters and digits only: it becomes the ``seg-`` entity of the outputs' names.
+    version : str
+    description : str
+        One sentence: what it segments, in what.
+    inputs : Mapping[str, Any]
+        BIDS filter of the scans it is meant for, such as ``{"suffix": ["T2starw"]}``.
+    network : NetworkConfig
+    preprocessing : Preprocessing
+    encoder : Encoder
+    labels : LabelTable
+    training : Mapping[str, Any]
+        Record of the training: recipe, data, split, curve, versions, machine.
+    card : str
+        Markdown: what the model is for and not for, its data, licence, results and limits.
+    """
+
+    name: str
+    version: str = "1"
+    description: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    network: NetworkConfig
+    preprocessing: Preprocessing
+    encoder: Encoder
+    labels: LabelTable
+    training: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+
+def header_to_text(header: ModelHeader) -> str:
+    """Write a header as JSON text."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "name": header.name,
+        "version": header.version,
+        "description": header.description,
+        "inputs": dict(header.inputs),
+        "network": asdict(header.network),
+        "preprocessing": asdict(header.preprocessing),
+        "encoder": header.encoder.to_dict(),
+        "labels": [asdict(structure) for structure in header.labels],
+        "training": dict(header.training),
+        "card": header.card,
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def header_from_text(text: str, *, file: str) -> ModelHeader:
+    """Read a header from JSON text.
+
+    Raises
+    ------
+    ModelFileError
+        Where a part is missing or of the wrong type, or the format is newer than this program.
+    """
+    try:
+        content = json.loads(text)
+        _check_version(content["format_version"], file)
+        return ModelHeader(
+            name=str(content["name"]),
+            version=str(content["version"]),
+            description=str(content["description"]),
+            inputs=dict(content["inputs"]),
+            network=from_mapping(NetworkConfig, content["network"], where=f"{file}: network"),
+            preprocessing=from_mapping(
+                Preprocessing, content["preprocessing"], where=f"{file}: preprocessing"
+            ),
+            encoder=Encoder.from_dict(content["encoder"]),
+            labels=LabelTable(
+                structures=tuple(
+                    from_mapping(Structure, entry, where=f"{file}: labels")
+                    for entry in content["labels"]
+                )
+            ),
+            training=dict(content["training"]),
+            card=str(content["card"]),
+        )
+    except ModelFileError:
+        raise
+    except (BidsFilmError, KeyError, TypeError, ValueError, RecursionError) as problem:
+        raise ModelFileError(
+            f"{file} is a safetensors file, but its description cannot be read: {problem}",
+            hint="give a model file written by `bids-film … train`",
+        ) from problem
+
+
+def _check_version(version: Any, file: str) -> None:
+    if not isinstance(version, int) or version < 1:
+        raise ModelFileError(f"{file}: expected a positive format version, got {version!r}")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{file} has model format {version}; this program reads up to {FORMAT_VERSION}",
+            hint="update bids-film, or train the model again with this version",
+        )
+
+
+def read_header(path: Path) -> ModelHeader:
+    """Read what a model file says of itself, without its weights.
+
+    Raises
+    ------
+    ModelFileError
+        Where the file is missing, is not a safetensors file, or is not a model of this program.
+    """
+    not_ours = "give a bundled model's name, or a model file written by `bids-film … train`"
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(_LENGTH_BYTES))
+            if length > min(MAX_HEADER_BYTES, path.stat().st_size - _LENGTH_BYTES):
+                raise ValueError(f"its header would be {length} bytes long")  # noqa: TRY301
+            content = json.loads(stream.read(length))
+    except OSError as problem:
+        raise ModelFileError(f"cannot read the model file {path}: {problem.strerror}") from problem
+    except (ValueError, struct.error, RecursionError) as problem:
+        raise ModelFileError(
+            f"{path} is not a safetensors file: {problem}", hint=not_ours
+        ) from problem
+    metadata = content.get("__metadata__") if isinstance(content, dict) else None
+    if not isinstance(metadata, dict) or HEADER_KEY not in metadata:
+        raise ModelFileError(
+            f"{path} is a safetensors file, but not a bids-film model", hint=not_ours
+        )
+    return header_from_text(metadata[HEADER_KEY], file=str(path))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

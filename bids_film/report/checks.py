@@ -1,0 +1,161 @@
+"""What is checked of every segmentation, in words that a reader without a manual understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_film.domain.labels import LabelTable
+from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.volume import Affine, Grid
+from bids_film.images.geometry import plan_ras, reorient
+
+_TOLERANCE_MM = 1e-3
+_DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
+_NOT_USED = {
+    "implausible": "is implausible and was not used",
+    "invalid": "could not be read and was not used",
+    "unknown level": "is not known to the model and was not used",
+}
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    PASSED = "passed"
+    LOOK = "look"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check.
+
+    Attributes
+    ----------
+    name : str
+    verdict : Verdict
+    detail : str
+        One sentence or two.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+def check_geometry(image: Grid, output: Grid) -> Check:
+    """Compare where the voxels of the image and of the label map lie, as their files say it."""
+    problems = [
+        *_differing("shape", image.stored_shape, output.stored_shape),
+        *_differing("qform code", image.qform_code, output.qform_code),
+        *_differing("sform code", image.sform_code, output.sform_code),
+        *_differing("units", image.xyzt_units, output.xyzt_units),
+        *_differing_affine("affine", image.affine, output.affine, image.shape),
+        *_differing_affine("qform", image.qform, output.qform, image.shape),
+        *_differing_affine("sform", image.sform, output.sform, image.shape),
+    ]
+    name = "Same grid as the image"
+    if problems:
+        detail = "The label map does not lie on the image: " + "; ".join(problems) + "."
+        return Check(name=name, verdict=Verdict.FAILED, detail=detail)
+    size = " × ".join(str(length) for length in image.stored_shape)
+    spacing = " × ".join(f"{length:.3g}" for length in image.spacing_mm)
+    return Check(
+        name=name,
+        verdict=Verdict.PASSED,
+        detail=(
+            f"Shape, affine, qform, sform and their codes ({image.qform_code}, {image.sform_code}) "
+            f"are those of the image: {size} voxels of {spacing} mm."
+        ),
+    )
+
+
+def check_presence(segmentation: Segmentation) -> Check:
+    """Look for structures without a single voxel."""
+    name = "Every structure found"
+    empty = [item.structure.name for item in segmentation.volumes if not item.voxels]
+    if len(empty) == len(segmentation.volumes):
+        detail = "The segmentation is empty: no structure was found in this scan."
+        return Check(name=name, verdict=Verdict.FAILED, detail=detail)
+    if empty:
+        detail = f"Not found: {', '.join(empty)}."
+        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+    return Check(name=name, verdict=Verdict.PASSED, detail="All structures have voxels.")
+
+
+def check_field_of_view(labels: NDArray[np.integer[Any]], grid: Grid, table: LabelTable) -> Check:
+    """Look for structures that reach the edge of the image, and so may go on outside.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Shape ``grid.shape``.
+    grid : Grid
+    table : LabelTable
+    """
+    name = "Within the field of view"
+    on_edges = _labels_on_edges(reorient(labels, plan_ras(grid)))
+    cut = []
+    for structure in table:
+        own = set(table.indices_of(structure.name))
+        sides = [side for side, found in on_edges.items() if own & found]
+        if sides:
+            cut.append(f"{structure.name} ({', '.join(sides)})")
+    if not cut:
+        detail = "No structure touches the edge of the image."
+        return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+    detail = f"At the edge of the image: {'; '.join(cut)}. Volumes are those of the imaged part."
+    return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+
+
+def check_metadata(segmentation: Segmentation) -> Check | None:
+    """Sum up the metadata; None for a model that uses none."""
+    name = "Metadata complete"
+    if not segmentation.values:
+        return None
+    unusable = [
+        f"{value.field} {_NOT_USED[value.status]}"
+        for value in segmentation.values
+        if value.status in _NOT_USED
+    ]
+    outside = [value.field for value in segmentation.values if value.outside_range]
+    missing = [value.field for value in segmentation.values if value.status == "missing"]
+    remarks = [
+        *unusable,
+        *([f"{', '.join(outside)} outside of what the model was trained on"] if outside else []),
+        *([f"{', '.join(missing)} not given: the model worked without"] if missing else []),
+    ]
+    if not remarks:
+        count = len(segmentation.values)
+        fields = "The only field is" if count == 1 else f"All {count} fields are"
+        detail = f"{fields} known, and as in the training data."
+        return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+    return Check(name=name, verdict=Verdict.LOOK, detail="; ".join(remarks) + ".")
+
+
+def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:
+    # A single slice has no neighbours to go on in, so its own axis has no edges.
+    return {
+        side: set(np.unique(data.take(place, axis=axis)).tolist())
+        for axis, sides in enumerate(_DIRECTIONS)
+        if data.shape[axis] > 1
+        for side, place in zip(sides, (0, -1), strict=True)
+    }
+
+
+def _differing(what: str, of_image: object, of_output: object) -> list[str]:
+    return [] if of_image == of_output else [f"{what} {of_output} in place of {of_image}"]
+
+
+def _differing_affine(
+    what: str, of_image: Affine, of_output: Affine, shape: tuple[int, int, int]
+) -> list[str]:
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    places = np.column_stack([corners, np.ones(len(corners))])
+    shift = np.abs(places @ (of_image - of_output).T).max()
+    return [f"{what} off by {shift:.3g} mm"] if shift > _TOLERANCE_MM else []

@@ -1,0 +1,135 @@
+"""Write a participant's page."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+
+import jinja2
+
+from bids_film.domain.entities import parse_name
+from bids_film.domain.segmentation import RecordedValue
+from bids_film.report.checks import Check, Verdict
+from bids_film.report.figures import Tile
+from bids_film.report.methods import choose_references, write_methods
+from bids_film.report.page import ParticipantPage, ScanPage
+
+_STATUS_WORDS = {
+    "used": "used",
+    "converted": "used, after conversion",
+    "missing": "not given",
+    "unknown level": "not known to the model",
+    "implausible": "implausible, not used",
+    "invalid": "unreadable, not used",
+}
+_USED = ("used", "converted")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_GRAY = "#808080"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def render_participant(page: ParticipantPage) -> str:
+    """Write the page as one HTML document that needs nothing else.
+
+    Its text depends on its argument alone: the same outputs give the same bytes.
+    """
+    segmentations = [scan.segmentation for scan in page.scans]
+    template = _environment().get_template("participant.html")
+    return template.render(
+        page=page,
+        methods=write_methods(segmentations, page.version),
+        references=choose_references(segmentations),
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_load_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "alt": describe_tile,
+        "anchor": name_anchor,
+        "color": check_color,
+        "concerns": list_concerns,
+        "coordinate": format_coordinate,
+        "file_name": lambda path: PurePosixPath(path).name,
+        "number": format_number,
+        "title": title_scan,
+        "value": format_value,
+        "volume": format_volume,
+    }
+    environment.globals |= {"STATUS_WORDS": _STATUS_WORDS, "USED": _USED, "Verdict": Verdict}
+    return environment
+
+
+def _load_template(name: str) -> str:
+    return (resources.files("bids_film.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def check_color(color: str) -> str:
+    """Let nothing but a colour into a style; models come from anywhere."""
+    return color if _COLOR.fullmatch(color) else _GRAY
+
+
+def list_concerns(scan: ScanPage) -> list[Check]:
+    """List the checks of a scan that did not pass, failures first."""
+    order = (Verdict.FAILED, Verdict.LOOK)
+    return [check for verdict in order for check in scan.checks if check.verdict is verdict]
+
+
+def title_scan(path: str) -> str:
+    """Name a scan briefly: its suffix, and what tells it from the participant's others."""
+    name = parse_name(PurePosixPath(path).name)
+    if name is None:
+        return PurePosixPath(path).name
+    entities = [f"{key}-{value}" for key, value in name.entities.items() if key != "sub"]
+    return " · ".join([name.suffix, *entities])
+
+
+def name_anchor(path: str) -> str:
+    """Make an id for a link within the page from a file's path."""
+    stem = PurePosixPath(path).name.partition(".")[0]
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
+
+
+def describe_tile(tile: Tile) -> str:
+    """Describe a slice for those who do not see it."""
+    names = ", ".join(contour.structure.name for contour in tile.contours) or "no structure"
+    kind = "overview, " if tile.zoom else ""
+    return f"{tile.plane.name} slice {tile.stored_index}, {kind}outlines of {names}"
+
+
+def format_value(value: RecordedValue) -> str:
+    """Write the value that the network was given, or the one that was found where none was used."""
+    if value.value is None:
+        return value.raw or "—"
+    if isinstance(value.value, str):
+        return value.value
+    return _NO_BREAK.join(filter(None, [format_number(value.value), value.unit]))
+
+
+def format_number(number: float) -> str:
+    """Write a number with the digits that matter."""
+    return f"{number:.4g}"
+
+
+def format_volume(volume_ml: float) -> str:
+    """Write a volume with at least two digits that matter."""
+    hundred, one = 100, 1
+    if volume_ml == 0:
+        return "0"
+    if volume_ml >= hundred:
+        return f"{volume_ml:,.0f}"
+    return f"{volume_ml:.1f}" if volume_ml >= one else f"{volume_ml:.2g}"
+
+
+def format_coordinate(length_mm: float) -> str:
+    """Write a length for SVG."""
+    return f"{length_mm:.3f}"

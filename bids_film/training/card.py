@@ -1,0 +1,54 @@
+"""A model's card: what a reader should know before using it, from the record of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bids_film.model.header import ModelHeader
+
+
+def write_card(header: ModelHeader) -> ModelHeader:
+    """Give a header its card, in Markdown."""
+    return replace(header, card="\n".join(_lines(header)) + "\n")
+
+
+def _lines(header: ModelHeader) -> Iterator[str]:
+    training = header.training
+    yield f"# {header.name} {header.version}"
+    yield ""
+    yield header.description
+    yield ""
+    yield "Not a medical device: for research only."
+    yield ""
+    yield "| structure | index | abbreviation | part of |"
+    yield "| --- | --- | --- | --- |"
+    for structure in header.labels:
+        yield (
+            f"| {structure.name} | {structure.index} | {structure.abbreviation} "
+            f"| {structure.part_of} |"
+        )
+    yield ""
+    yield "| metadata read | in the training data |"
+    yield "| --- | --- |"
+    for field in header.encoder.fields:
+        yield f"| {field.name} | {header.encoder.describe_training(field.name)} |"
+    yield ""
+    config = header.network
+    yield (
+        f"{config.dimensions}-D FiLMed U-Net, channels {list(config.channels)}, conditioning "
+        f"{config.conditioning} ({config.film_form}, {config.film_at}), {config.norm} norm; "
+        f"spacing {list(header.preprocessing.spacing_mm)} mm (0: as in the scan)."
+    )
+    yield ""
+    counts = {name: len(scans) for name, scans in training["data"].items()}
+    parts = ", ".join(f"{count} for {name}" for name, count in counts.items())
+    yield (
+        f"Scans: {parts}. {training['steps']} steps in {training['minutes']} minutes on "
+        f"{training['machine']['processor']}, {training['machine']['threads']} threads, "
+        f"{training['precision']}; kept: step {training['best_step']}."
+    )
+    yield ""
+    best = next(row for row in training["curve"] if row["step"] == training["best_step"])
+    scores = {k.removeprefix("dice "): v for k, v in best.items() if k.startswith("dice ")}
+    yield "Dice on the validation scans: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items())

@@ -1,0 +1,280 @@
+"""A recipe and its data to one model file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import bids_film
+from bids_film.inference.engine import find_device
+from bids_film.metadata.encoder import Encoder
+from bids_film.model.checkpoint import save_checkpoint
+from bids_film.model.header import ModelHeader
+from bids_film.model.unet import build_network
+from bids_film.training.card import write_card
+from bids_film.training.examples import Batch, Example
+from bids_film.training.label_maps import (
+    LabelMap,
+    check_synthesis,
+    draw_synthetic,
+    draw_values,
+    make_synthesis_sampler,
+)
+from bids_film.training.loop import Report, Run, train_network
+from bids_film.training.losses import SegmentationLoss, find_parents
+from bids_film.training.recipe import Recipe, recipe_to_dict
+from bids_film.training.sampling import Sampler, make_sampler, stream_batches
+from bids_film.training.state import RunState
+from bids_film.training.validation import Case, make_case, validate_cases
+
+_VALIDATION_SEED = 2**31
+"""Keeps the synthetic scans of validation apart from those of any training step."""
+
+_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """Where and how a training runs.
+
+    Attributes
+    ----------
+    output : Path
+        Folder of the model file, its card, its curve and the state of the run.
+    device, precision : str
+        ``auto`` or a name; ``auto`` precision is bfloat16 where the processor computes in it.
+    threads : int
+        Of the network.
+    workers : int
+        Processes that prepare data.
+    report : Report
+        Takes lines of progress.
+    """
+
+    output: Path
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 1
+    workers: int = 1
+    report: Report = print
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """What a network is fitted to, however it was made.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    sampler : Sampler
+    cases : Sequence[Case]
+        For validation.
+    record : Mapping[str, Any]
+        Which scans were used for what.
+    """
+
+    encoder: Encoder
+    sampler: Sampler
+    cases: Sequence[Case]
+    record: Mapping[str, Any]
+
+
+def fit_to_examples(
+    recipe: Recipe, training: Sequence[Example], validation: Sequence[Example], machine: Machine
+) -> Path:
+    """Train on labelled scans and write the model.
+
+    Returns
+    -------
+    Path
+        The model file.
+
+    Raises
+    ------
+    InputError
+        Where a metadata field has no value in the training data, or an earlier run's state is of
+        another training.
+    """
+    encoder = Encoder.fit(recipe.metadata_fields, [example.values for example in training])
+    material = Material(
+        encoder=encoder,
+        sampler=make_sampler(training, recipe, encoder),
+        cases=[make_case(example) for example in validation or training],
+        record={
+            "training": _list_examples(training),
+            "validation": _list_examples(validation),
+        },
+    )
+    return _fit(recipe, material, machine)
+
+
+def fit_to_label_maps(
+    recipe: Recipe,
+    training: Sequence[LabelMap],
+    validation: Sequence[LabelMap],
+    machine: Machine,
+    *,
+    scans_per_map: int = 6,
+) -> Path:
+    """Train on synthetic scans of label maps and write the model; otherwise `fit_to_examples`.
+
+    Parameters
+    ----------
+    scans_per_map : int
+        Synthetic scans of each validation map; they are the same at every validation.
+    """
+    torch.set_num_threads(machine.threads)
+    encoder = Encoder.fit(recipe.metadata_fields, draw_values(training, recipe))
+    material = Material(
+        encoder=encoder,
+        sampler=make_synthesis_sampler(training, recipe, encoder),
+        cases=list(_draw_cases(validation or training, recipe, scans_per_map)),
+        record={
+            "training": [source.scan.relative_path for source in training],
+            "validation": [source.scan.relative_path for source in validation],
+        },
+    )
+    return _fit(recipe, material, machine)
+
+
+def _draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iterator[Case]:
+    settings, spacing_mm = check_synthesis(recipe)
+    rng = np.random.default_rng((recipe.training.seed, _VALIDATION_SEED))
+    x, y, z = recipe.preprocessing.patch
+    for source in sources:
+        for _ in range(count):
+            drawn = draw_synthetic(source, settings, rng, patch=(x, y, z), spacing_mm=spacing_mm)
+            yield Case(
+                image=drawn.image.numpy(),
+                labels=drawn.labels.numpy().astype(np.uint8),
+                annotated=(True,) * len(recipe.structures),
+                values=drawn.metadata,
+            )
+
+
+def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
+    torch.set_num_threads(machine.threads)
+    torch.manual_seed(recipe.training.seed)
+    machine.output.mkdir(parents=True, exist_ok=True)
+    device = find_device(machine.device)
+    network = build_network(recipe.network_config, material.encoder.spans)
+    run = Run(
+        settings=recipe.training,
+        loss=_make_loss(recipe),
+        device=device,
+        state_file=machine.output / f"{recipe.model.name}.state.safetensors",
+        recipe_hash=_hash_recipe(recipe, material.record),
+        bfloat16=_use_bfloat16(_first_set(machine.precision, recipe.training.precision), device),
+        report=machine.report,
+    )
+
+    def batches(start_step: int) -> Iterator[Batch]:
+        return stream_batches(
+            material.sampler,
+            seed=recipe.training.seed,
+            start_step=start_step,
+            workers=machine.workers,
+        )
+
+    state = train_network(network, batches, _make_validation(recipe, material), run)
+    header = _make_header(recipe, material, state, run)
+    path = machine.output / f"{recipe.model.name}.safetensors"
+    save_checkpoint(path, header, network.cpu(), half_precision=True)
+    path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
+    _write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
+    return path
+
+
+def _make_loss(recipe: Recipe) -> SegmentationLoss:
+    loss = recipe.training.loss
+    return SegmentationLoss(
+        parents=find_parents(recipe.label_table),
+        dice_weight=0.0 if loss == "ce" else 1.0,
+        cross_entropy_weight=0.0 if loss == "dice" else 1.0,
+    )
+
+
+def _make_validation(recipe: Recipe, material: Material) -> Callable[[Any], Mapping[str, float]]:
+    def validate(network: Any) -> Mapping[str, float]:
+        return validate_cases(
+            network, material.cases, material.encoder, recipe.label_table, recipe.preprocessing
+        )
+
+    return validate
+
+
+def _make_header(recipe: Recipe, material: Material, state: RunState, run: Run) -> ModelHeader:
+    training = {
+        "recipe": recipe_to_dict(recipe),
+        "data": dict(material.record),
+        "curve": state.curve,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 1),
+        "precision": "bf16" if run.bfloat16 else "fp32",
+        "software": {"bids-film": bids_film.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        "machine": {
+            "processor": str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
+            "threads": torch.get_num_threads(),
+            "device": str(run.device),
+        },
+    }
+    inputs = {} if recipe.synthesis is not None else recipe.data.images
+    header = ModelHeader(
+        name=recipe.model.name,
+        version=recipe.model.version,
+        description=recipe.model.description,
+        inputs=recipe.model.inputs or inputs,
+        network=recipe.network_config,
+        preprocessing=recipe.preprocessing,
+        encoder=material.encoder,
+        labels=recipe.label_table,
+        training=training,
+    )
+    return write_card(header)
+
+
+def _list_examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    return [
+        {
+            "scan": example.scan.relative_path,
+            "dataset": example.scan.dataset_root.name,
+            "structures": int(example.annotated.sum()),
+            "values": dict(example.values),
+        }
+        for example in examples
+    ]
+
+
+def _hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
+    text = json.dumps([recipe_to_dict(recipe), record], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _first_set(*choices: str) -> str:
+    return next((choice for choice in choices if choice != "auto"), "auto")
+
+
+def _use_bfloat16(precision: str, device: torch.device) -> bool:
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capable = torch.cpu.get_capabilities()
+    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+
+
+def _write_curve(path: Path, state: RunState) -> None:
+    columns = list(state.curve[-1])
+    rows = ["\t".join(f"{row[column]:.6g}" for column in columns) for row in state.curve]
+    path.write_text("\n".join(["\t".join(columns), *rows]) + "\n", encoding="utf-8")

@@ -1,0 +1,232 @@
+"""Label maps from which synthetic scans are drawn, and the batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bids_film.domain.entities import parse_name
+from bids_film.domain.errors import InputError, ScanError
+from bids_film.domain.scan import Scan
+from bids_film.images.geometry import plan_ras, reorient
+from bids_film.metadata.encoder import Encoder
+from bids_film.training.examples import Batch, MetadataValues
+from bids_film.training.labels import ReadVolume
+from bids_film.training.recipe import Recipe
+from bids_film.training.sampling import MetadataMask, Patch, stack_patches
+from bids_film.training.synthesis import SyntheticScan, prepare_label_map, synthesise
+from bids_film.training.synthesis_settings import SynthesisSettings
+
+_ISOTROPY = 1.05
+_PROBE = (24, 24, 24)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelMap:
+    """A label map, ready to draw scans from.
+
+    Attributes
+    ----------
+    scan : Scan
+        Its file.
+    values : Tensor
+        int16, shape (X, Y, Z), RAS order.
+    spacing_mm : float
+        The same along each axis.
+    """
+
+    scan: Scan
+    values: Tensor
+    spacing_mm: float
+
+
+def find_label_maps(root: Path, filters: Mapping[str, str | tuple[str, ...]]) -> list[Scan]:
+    """Find the label maps of a derivative dataset.
+
+    Parameters
+    ----------
+    root : Path
+        With files such as ``sub-01/anat/sub-01_dseg.nii.gz``.
+    filters : Mapping
+        Entities or ``suffix`` to the values wanted; any ``dseg`` where no suffix is given.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    wanted = {"suffix": "dseg", **filters}
+    found = []
+    for path in sorted(root.glob("sub-*/**/*.nii*")):
+        name = parse_name(path.name)
+        if name is None or "sub" not in name.entities:
+            continue
+        parts = {**name.entities, "suffix": name.suffix, "datatype": path.parent.name}
+        if all(_is_wanted(parts.get(key), value) for key, value in wanted.items()):
+            found.append(
+                Scan(
+                    path=path,
+                    dataset_root=root,
+                    entities=name.entities,
+                    suffix=name.suffix,
+                    datatype=path.parent.name,
+                )
+            )
+    if not found:
+        raise InputError(
+            f"no label map in {root} matches {wanted}",
+            hint="they are expected as sub-01/anat/sub-01_dseg.nii.gz; see [data] images",
+        )
+    return found
+
+
+def _is_wanted(part: str | None, values: str | tuple[str, ...]) -> bool:
+    return part in ((values,) if isinstance(values, str) else values)
+
+
+def load_label_maps(scans: Sequence[Scan], *, read: ReadVolume) -> list[LabelMap]:
+    """Read and prepare label maps.
+
+    Raises
+    ------
+    ScanError
+        Where a label map's voxels are not of equal sides, or it is empty.
+    """
+    return [load_label_map(scan, read=read) for scan in scans]
+
+
+def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
+    """Read and prepare one label map.
+
+    Raises
+    ------
+    ScanError
+        Where its voxels are not of equal sides, or it is empty.
+    """
+    volume = read(scan.path, labels=True)
+    spacing = volume.grid.spacing_mm
+    if max(spacing) > _ISOTROPY * min(spacing):
+        raise ScanError(
+            f"{scan.relative_path}: expected voxels of equal sides, got {np.round(spacing, 3)} mm",
+            hint="resample the label map (nearest neighbour) before training on it",
+        )
+    if not volume.data.any():
+        raise ScanError(f"{scan.relative_path}: the label map is empty")
+    data = reorient(volume.data, plan_ras(volume.grid))
+    return LabelMap(scan=scan, values=prepare_label_map(data), spacing_mm=float(np.mean(spacing)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SynthesisSampler:
+    """Draws batches of synthetic scans.
+
+    Attributes
+    ----------
+    label_maps : Sequence[LabelMap]
+    settings : SynthesisSettings
+    mask : MetadataMask
+    patch : tuple[int, int, int]
+    spacing_mm : float
+    batch_size : int
+    shuffled : bool
+        Give each scan the metadata of another synthetic scan.
+    """
+
+    label_maps: Sequence[LabelMap]
+    settings: SynthesisSettings
+    mask: MetadataMask
+    patch: tuple[int, int, int]
+    spacing_mm: float
+    batch_size: int
+    shuffled: bool = False
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Draw one batch; all chance comes from `rng`."""
+        return stack_patches([self._draw_patch(rng) for _ in range(self.batch_size)])
+
+    def _draw_patch(self, rng: np.random.Generator) -> Patch:
+        source = self.label_maps[int(rng.integers(len(self.label_maps)))]
+        drawn = draw_synthetic(
+            source, self.settings, rng, patch=self.patch, spacing_mm=self.spacing_mm
+        )
+        told: MetadataValues = drawn.metadata
+        if self.shuffled:
+            told = draw_synthetic(
+                source, self.settings, rng, patch=_PROBE, spacing_mm=self.spacing_mm
+            ).metadata
+        vector, known = self.mask.encode(told, rng)
+        return Patch(
+            image=drawn.image,
+            labels=drawn.labels,
+            annotated=torch.ones(len(self.settings.targets), dtype=torch.bool),
+            vector=vector,
+            known=known,
+        )
+
+
+def draw_synthetic(
+    source: LabelMap,
+    settings: SynthesisSettings,
+    rng: np.random.Generator,
+    *,
+    patch: tuple[int, int, int],
+    spacing_mm: float,
+) -> SyntheticScan:
+    """Draw one synthetic scan from a label map."""
+    return synthesise(
+        source.values,
+        source_spacing_mm=source.spacing_mm,
+        settings=settings,
+        patch=patch,
+        spacing_mm=spacing_mm,
+        rng=rng,
+    )
+
+
+def draw_values(
+    label_maps: Sequence[LabelMap], recipe: Recipe, *, count: int = 200
+) -> list[MetadataValues]:
+    """Draw the metadata of synthetic scans, to fit the encoder to; small patches make it quick."""
+    rng = np.random.default_rng(recipe.training.seed)
+    settings, spacing_mm = check_synthesis(recipe)
+    return [
+        draw_synthetic(
+            label_maps[number % len(label_maps)], settings, rng, patch=_PROBE, spacing_mm=spacing_mm
+        ).metadata
+        for number in range(count)
+    ]
+
+
+def make_synthesis_sampler(
+    label_maps: Sequence[LabelMap], recipe: Recipe, encoder: Encoder
+) -> SynthesisSampler:
+    """Set a sampler up as a recipe with a [synthesis] section asks for."""
+    settings, spacing_mm = check_synthesis(recipe)
+    x, y, z = recipe.preprocessing.patch
+    return SynthesisSampler(
+        label_maps=label_maps,
+        settings=settings,
+        mask=MetadataMask(encoder=encoder, settings=recipe.metadata),
+        patch=(x, y, z),
+        spacing_mm=spacing_mm,
+        batch_size=recipe.training.batch_size,
+        shuffled=recipe.network.conditioning == "shuffled",
+    )
+
+
+def check_synthesis(recipe: Recipe) -> tuple[SynthesisSettings, float]:
+    """Give the settings and the voxel size of a recipe that synthesises its scans.
+
+    Raises
+    ------
+    InputError
+        Where the recipe has no [synthesis] section.
+    """
+    if recipe.synthesis is None:
+        raise InputError("the recipe has no [synthesis] section")
+    return recipe.synthesis, recipe.preprocessing.spacing_mm[0]

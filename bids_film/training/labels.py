@@ -1,0 +1,204 @@
+"""Reference labels of a scan: which files hold them, and how they become one label map."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_film.domain.errors import ScanError
+from bids_film.domain.scan import Scan
+from bids_film.domain.volume import Affine, Grid, Volume
+from bids_film.training.settings import TargetStructure
+
+GRID_TOLERANCE_MM = 0.1
+"""Affines that move no corner of the image by more than this are the same grid."""
+
+_LEAST_INSIDE = 0.5
+
+
+class ReadVolume(Protocol):
+    """Reads a NIfTI file; label maps as integers."""
+
+    def __call__(self, path: Path, *, labels: bool = False) -> Volume:
+        """Read one file."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """What experts drew on a scan.
+
+    Attributes
+    ----------
+    labels : ndarray
+        int16: structure index of each voxel on the image's grid, 0 for background; a structure
+        is painted over the one that contains it.
+    annotated : frozenset[str]
+        Names of the structures whose label file exists; the others may be anywhere.
+    files : tuple[Path, ...]
+        The label files.
+    notes : tuple[str, ...]
+        Such as that a label file lay on another grid.
+    """
+
+    labels: NDArray[np.int16]
+    annotated: frozenset[str]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labelled:
+    """Scans told apart by whether there is anything to learn from.
+
+    Attributes
+    ----------
+    scans : tuple[Scan, ...]
+        With a label file for at least one structure.
+    without : tuple[Scan, ...]
+        Without any.
+    """
+
+    scans: tuple[Scan, ...]
+    without: tuple[Scan, ...]
+
+
+def label_path(scan: Scan, pattern: str) -> Path | None:
+    """Fill a pattern's placeholders for a scan; None where the scan lacks an entity it asks for.
+
+    See `TargetStructure.labels` for the placeholders.
+    """
+    folder = scan.path.parent.relative_to(scan.dataset_root).as_posix()
+    parts = {
+        **scan.entities,
+        "folder": folder,
+        "stem": scan.stem,
+        "entities": scan.stem.removesuffix(f"_{scan.suffix}"),
+        "suffix": scan.suffix,
+    }
+    try:
+        return scan.dataset_root / pattern.format_map(parts)
+    except KeyError:
+        return None
+
+
+def find_labels(scan: Scan, structures: Sequence[TargetStructure]) -> dict[str, Path]:
+    """Find the label files that exist for a scan: structure name to file."""
+    paths = {target.name: label_path(scan, target.labels) for target in structures}
+    return {name: path for name, path in paths.items() if path is not None and path.is_file()}
+
+
+def find_labelled(scans: Sequence[Scan], structures: Sequence[TargetStructure]) -> Labelled:
+    """Tell scans with labels from those without."""
+    has_labels = [bool(find_labels(scan, structures)) for scan in scans]
+    return Labelled(
+        scans=tuple(itertools.compress(scans, has_labels)),
+        without=tuple(itertools.compress(scans, [not found for found in has_labels])),
+    )
+
+
+def read_reference(
+    scan: Scan, structures: Sequence[TargetStructure], grid: Grid, *, read: ReadVolume
+) -> Reference:
+    """Read a scan's label files onto its image's grid.
+
+    Parameters
+    ----------
+    scan : Scan
+    structures : Sequence[TargetStructure]
+    grid : Grid
+        Of the image.
+    read : ReadVolume
+
+    Raises
+    ------
+    ScanError
+        Where there is no label file, a file cannot be read, or it lies elsewhere than the image.
+    """
+    files = find_labels(scan, structures)
+    if not files:
+        tried = sorted({str(label_path(scan, target.labels)) for target in structures})
+        raise ScanError(f"no label file for {scan.relative_path}; looked for {', '.join(tried)}")
+    maps: dict[Path, NDArray[Any]] = {}
+    notes: list[str] = []
+    for path in dict.fromkeys(files.values()):
+        maps[path], note = _fit_to_grid(read(path, labels=True), grid, path)
+        notes += [note] if note else []
+    painted = np.zeros(grid.shape, dtype=np.int16)
+    for target in sort_by_depth(structures):
+        if target.name in files:
+            data = maps[files[target.name]]
+            mask = np.isin(data, target.values) if target.values else data > 0
+            painted[mask] = target.index
+    return Reference(
+        labels=painted,
+        annotated=frozenset(files),
+        files=tuple(maps),
+        notes=tuple(notes),
+    )
+
+
+def sort_by_depth(structures: Sequence[TargetStructure]) -> list[TargetStructure]:
+    """Sort structures so that each comes after the one it is part of."""
+    children: Mapping[str, list[TargetStructure]] = defaultdict(list)
+    for target in structures:
+        children[target.part_of].append(target)
+    ordered = list(children[""])
+    for target in ordered:
+        ordered.extend(children[target.name])
+    return ordered
+
+
+def _fit_to_grid(labels: Volume, grid: Grid, path: Path) -> tuple[NDArray[Any], str]:
+    """Bring a label map onto the image's grid, with a note where it wasn't there."""
+    apart_mm = _largest_shift_mm(labels.grid.affine, grid.affine, grid.shape)
+    if labels.grid.shape == grid.shape and apart_mm <= GRID_TOLERANCE_MM:
+        return labels.data, ""
+    to_labels = np.linalg.inv(labels.grid.affine) @ grid.affine
+    _check_inside(labels, grid, path)
+    fitted: NDArray[Any] = ndimage.affine_transform(
+        labels.data,
+        to_labels[:3, :3],
+        offset=to_labels[:3, 3],
+        output_shape=grid.shape,
+        order=0,
+        mode="grid-constant",
+        cval=0,
+    )
+    return fitted, f"{path.name} lies on another grid than its image: resampled (nearest voxel)"
+
+
+def _check_inside(labels: Volume, grid: Grid, path: Path) -> None:
+    """Refuse labels of which most lie outside of the image.
+
+    Raises
+    ------
+    ScanError
+    """
+    voxels = np.argwhere(labels.data > 0)
+    if not len(voxels):
+        return
+    to_image = np.linalg.inv(grid.affine) @ labels.grid.affine
+    places = voxels @ to_image[:3, :3].T + to_image[:3, 3]
+    inside = ((places > -1) & (places < np.array(grid.shape))).all(axis=1).mean()
+    if inside < _LEAST_INSIDE:
+        raise ScanError(
+            f"only {inside:.0%} of the labels in {path} lie inside of the image: grid "
+            f"{labels.grid.shape} at {np.round(labels.grid.affine[:3, 3], 1).tolist()} mm, image "
+            f"{grid.shape} at {np.round(grid.affine[:3, 3], 1).tolist()} mm",
+            hint="check that the labels were drawn on this image and saved with its affine",
+        )
+
+
+def _largest_shift_mm(one: Affine, other: Affine, shape: tuple[int, int, int]) -> float:
+    """How far apart two affines put the corners of a grid."""
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, n - 1) for n in shape))])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())

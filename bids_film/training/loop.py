@@ -1,0 +1,214 @@
+"""The training loop: batches in, the best network out, resumable at every validation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
+from bids_film.training.examples import Batch
+from bids_film.training.losses import SegmentationLoss
+from bids_film.training.recipe import TrainingSettings
+from bids_film.training.state import Learner, RunState, load_state, save_state
+
+Validate = Callable[[FilmUNet], Mapping[str, float]]
+"""Network in evaluation mode to Dice per structure."""
+
+Report = Callable[[str], None]
+"""Takes one line of progress."""
+
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What one training needs besides its data.
+
+    Attributes
+    ----------
+    settings : TrainingSettings
+    loss : SegmentationLoss
+    device : torch.device
+    state_file : Path
+        Where the run's state is kept.
+    recipe_hash : str
+    bfloat16 : bool
+        Compute the network in bfloat16; the loss and the weights stay in float32.
+    report : Report
+    """
+
+    settings: TrainingSettings
+    loss: SegmentationLoss
+    device: torch.device
+    state_file: Path
+    recipe_hash: str
+    bfloat16: bool
+    report: Report
+
+
+def train_network(
+    network: FilmUNet, batches: Callable[[int], Iterator[Batch]], validate: Validate, run: Run
+) -> RunState:
+    """Train until the last step or until validation no longer improves; go on from a kept state.
+
+    Parameters
+    ----------
+    network : FilmUNet
+        Trained in place; holds the best weights at the end.
+    batches : Callable[[int], Iterator[Batch]]
+        Gives the batches from a step on; the batch of a step is always the same.
+    validate : Validate
+    run : Run
+
+    Returns
+    -------
+    RunState
+        With the curve; one row per validation.
+    """
+    settings = run.settings
+    place_network(network, run.device)
+    learner = Learner(
+        network=network,
+        averaged=copy.deepcopy(network).eval(),
+        optimizer=_make_optimizer(network, settings),
+    )
+    state = load_state(run.state_file, run.recipe_hash, learner)
+    if state.step:
+        run.report(f"going on at step {state.step} of {settings.steps}")
+    window = _Window()
+    stream = batches(state.step)
+    while state.step < settings.steps and not _has_stalled(state, settings):
+        with window.waiting():
+            batch = next(stream)
+        window.losses.append(_take_step(learner, batch, state.step, run))
+        state.step += 1
+        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            _validate(learner.averaged, validate, state, window, run)
+            save_state(run.state_file, state, learner)
+            window = _Window()
+    network.load_state_dict(state.best)
+    return state
+
+
+class _Window:
+    """Losses and times since the last validation."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.started = time.monotonic()
+        self.waited = 0.0
+        self._waiting_since = 0.0
+
+    def waiting(self) -> _Window:
+        return self
+
+    def __enter__(self) -> None:
+        self._waiting_since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.waited += time.monotonic() - self._waiting_since
+
+
+def _make_optimizer(network: FilmUNet, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Weights of one dimension (norms, biases, the unknown embedding) do not decay."""
+    matrices = [p for p in network.parameters() if p.dim() > 1]
+    vectors = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, step: int
+) -> None:
+    """Linear warm-up, then a cosine to zero."""
+    if step < settings.warm_up:
+        factor = (step + 1) / settings.warm_up
+    else:
+        done = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
+        factor = 0.5 * (1 + math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate * factor
+
+
+def _set_mode(network: FilmUNet, settings: TrainingSettings, step: int) -> None:
+    """Freeze the norms' statistics for the last part: the network must learn to work with them."""
+    network.train()
+    if step >= settings.freeze_norm_from * settings.steps:
+        for module in network.modules():
+            if isinstance(module, _NORMS):
+                module.eval()
+
+
+def _take_step(learner: Learner, batch: Batch, step: int, run: Run) -> float:
+    network, settings = learner.network, run.settings
+    _set_learning_rate(learner.optimizer, settings, step)
+    _set_mode(network, settings, step)
+    image = batch.image.to(run.device, memory_format=choose_memory_format(network))
+    labels, annotated = batch.labels.to(run.device), batch.annotated.to(run.device)
+    vector, known = batch.vector.to(run.device), batch.known.to(run.device)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16):
+        logits: Tensor = network(image, vector, known)
+    loss: Tensor = run.loss(logits, labels, annotated)
+    learner.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), settings.clip_gradient)
+    learner.optimizer.step()
+    _average(learner, min(settings.ema, (1 + step) / (10 + step)))
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _average(learner: Learner, decay: float) -> None:
+    """Follow the weights with an exponential moving average that starts fast."""
+    latest = learner.network.state_dict()
+    for name, value in learner.averaged.state_dict().items():
+        if value.is_floating_point() and "running_" not in name:
+            value.lerp_(latest[name], 1 - decay)
+        else:
+            value.copy_(latest[name])
+
+
+def _validate(
+    network: FilmUNet, validate: Validate, state: RunState, window: _Window, run: Run
+) -> None:
+    elapsed = time.monotonic() - window.started
+    network.eval()
+    with torch.inference_mode():
+        dice = dict(validate(network))
+    mean = sum(dice.values()) / len(dice)
+    loss = sum(window.losses) / len(window.losses)
+    waited = window.waited / elapsed
+    state.seconds += time.monotonic() - window.started
+    row = {"step": float(state.step), "loss": loss, "dice": mean, "seconds": state.seconds}
+    state.curve.append(
+        row | {"waited": waited} | {f"dice {name}": value for name, value in dice.items()}
+    )
+    if mean > state.best_dice:
+        state.best_dice, state.best_step = mean, state.step
+        state.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+    parts = "  ".join(f"{name} {value:.3f}" for name, value in dice.items())
+    run.report(
+        f"step {state.step}/{run.settings.steps}  loss {loss:.4f}  Dice {mean:.3f} "
+        f"(best {state.best_dice:.3f} at {state.best_step})  {parts}  "
+        f"{elapsed / len(window.losses):.2f} s/step, {waited:.0%} waiting for data"
+    )
+
+
+def _has_stalled(state: RunState, settings: TrainingSettings) -> bool:
+    """Early stopping; never before the norms' statistics have been frozen for a while."""
+    if settings.patience == 0 or not state.curve:
+        return False
+    validations = (state.step - state.best_step) // settings.validate_every
+    frozen_for = state.step - settings.freeze_norm_from * settings.steps
+    settled = frozen_for >= settings.patience * settings.validate_every
+    return validations >= settings.patience and settled

@@ -1,0 +1,297 @@
+"""The training recipe: a `train.toml` that reads like a methods section, checked strictly."""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_film.domain.entities import ENTITY_ORDER
+from bids_film.domain.errors import MetadataError, UsageError
+from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.records import check_key, from_mapping
+from bids_film.metadata.catalogue import known_field
+from bids_film.metadata.fields import Field, field_from_dict
+from bids_film.model.config import NetworkConfig, Preprocessing
+from bids_film.training.augment import PRESETS, AugmentSettings
+from bids_film.training.settings import (
+    DataSettings,
+    MetadataSettings,
+    ModelSettings,
+    NetworkSettings,
+    SplitSettings,
+    TargetStructure,
+    TrainingSettings,
+)
+from bids_film.training.synthesis_settings import SynthesisSettings
+
+__all__ = [
+    "DataSettings",
+    "MetadataSettings",
+    "ModelSettings",
+    "NetworkSettings",
+    "Recipe",
+    "SplitSettings",
+    "TargetStructure",
+    "TrainingSettings",
+    "read_recipe",
+    "recipe_from_dict",
+    "recipe_to_dict",
+]
+
+LABEL_PLACEHOLDERS = ("folder", "stem", "entities", "suffix", *ENTITY_ORDER)
+"""What a pattern of label files may hold in braces."""
+
+_PALETTE = (
+    "#e6550d", "#3182bd", "#31a354", "#756bb1", "#e7ba52", "#d6616b", "#17becf", "#8c6d31",
+    "#9c9ede", "#637939", "#ce6dbd", "#636363",
+)  # fmt: skip
+"""Colours of structures for which the recipe gives none, told apart by colour-blind readers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """All that a training needs beside the dataset.
+
+    Attributes
+    ----------
+    synthesis : SynthesisSettings, optional
+        Where given, the images of the dataset are label maps, and scans are drawn from them.
+    """
+
+    model: ModelSettings
+    data: DataSettings = field(default_factory=DataSettings)
+    structures: tuple[TargetStructure, ...]
+    metadata: MetadataSettings = field(default_factory=MetadataSettings)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    augmentation: AugmentSettings = PRESETS["standard"]
+    synthesis: SynthesisSettings | None = None
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+
+    def __post_init__(self) -> None:
+        _check_structures(self.structures, synthesis=self.synthesis is not None)
+        _check_patch(self.preprocessing, self.network_config)
+        if self.synthesis is not None:
+            _check_synthesis(self.preprocessing, self.network_config)
+        _check_unique("metadata field", [item.name for item in self.metadata_fields])
+
+    @property
+    def label_table(self) -> LabelTable:
+        """The structures in the order of the output channels."""
+        return LabelTable(
+            structures=tuple(
+                Structure(
+                    index=target.index,
+                    name=target.name,
+                    abbreviation=target.abbreviation,
+                    color=target.color or _PALETTE[position % len(_PALETTE)],
+                    part_of=target.part_of,
+                )
+                for position, target in enumerate(self.structures)
+            )
+        )
+
+    @property
+    def metadata_fields(self) -> tuple[Field, ...]:
+        """The metadata fields, those of the catalogue looked up."""
+        return tuple(
+            known_field(entry) if isinstance(entry, str) else field_from_dict(entry)
+            for entry in self.metadata.fields
+        )
+
+    @property
+    def network_config(self) -> NetworkConfig:
+        """The network with the channels that the structures ask for."""
+        chosen = self.network
+        return NetworkConfig(
+            dimensions=chosen.dimensions,
+            out_channels=len(self.structures) + 1,
+            channels=chosen.channels,
+            conditioning="film" if chosen.conditioning == "shuffled" else chosen.conditioning,
+            film_form=chosen.film_form,
+            film_at=chosen.film_at,
+            generator=chosen.generator,
+            norm=chosen.norm,
+            dropout=chosen.dropout,
+        )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file.
+
+    Keys outside of the tables are options of the command line, which are checked there.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be read, a key is unknown (naming the nearest right one) or a value
+        is of the wrong type or out of bounds.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise UsageError(f"cannot read the recipe {path}: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path} is not a TOML file: {problem}") from problem
+    sections = {key: value for key, value in content.items() if _is_table(value)}
+    return recipe_from_dict(sections, where=str(path))
+
+
+def recipe_from_dict(content: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Build a recipe from plain values, as TOML or a model file give them.
+
+    Raises
+    ------
+    UsageError
+        As for `read_recipe`; the message starts with ``where``.
+    """
+    try:
+        return from_mapping(Recipe, _apply_targets(_apply_preset(content)), where=where)
+    except (UsageError, MetadataError) as problem:
+        if problem.message.startswith(where):
+            raise
+        raise UsageError(f"{where}: {problem.message}", hint=problem.hint) from problem
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Write a recipe as plain values for TOML or JSON; what is None is left out."""
+    content: dict[str, Any] = _to_plain(recipe)
+    return content
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
+    )
+
+
+def _apply_preset(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Start the augmentation from its preset; further keys of its section change it."""
+    section = content.get("augmentation")
+    if not isinstance(section, Mapping):
+        return content
+    preset = section.get("preset", "standard")
+    check_key(str(preset), PRESETS, where="[augmentation] preset")
+    own = {key: value for key, value in section.items() if key != "preset"}
+    return {**content, "augmentation": {**_to_plain(PRESETS[str(preset)]), **own}}
+
+
+def _apply_targets(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell the synthesis which values of the label maps make up each structure."""
+    section, structures = content.get("synthesis"), content.get("structures")
+    if not isinstance(section, Mapping) or not isinstance(structures, list | tuple):
+        return content
+    targets = {
+        str(entry.get("name", "")): entry.get("source_labels", [])
+        for entry in structures
+        if isinstance(entry, Mapping)
+    }
+    if section.get("targets", targets) != targets:
+        raise UsageError(
+            "[synthesis] targets: other values than the structures' source_labels",
+            hint="leave targets out, and give source_labels in each [[structures]]",
+        )
+    return {**content, "synthesis": {**section, "targets": targets}}
+
+
+def _to_plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        entries = {item.name: getattr(value, item.name) for item in fields(value)}
+        return {key: _to_plain(entry) for key, entry in entries.items() if entry is not None}
+    if isinstance(value, Mapping):
+        return {str(key): _to_plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_to_plain(entry) for entry in value]
+    return value
+
+
+def _check_structures(structures: tuple[TargetStructure, ...], *, synthesis: bool) -> None:
+    if not structures:
+        raise UsageError("expected at least one [[structures]] table, got none")
+    _check_unique("structure index", [target.index for target in structures])
+    _check_unique("structure name", [target.name for target in structures])
+    _check_unique("structure abbreviation", [target.abbreviation for target in structures])
+    for target in structures:
+        where = f"structure {target.name!r}"
+        if not 0 < target.index < 2**15:
+            raise UsageError(f"{where}: expected an index from 1 to 32767, got {target.index}")
+        if not (target.abbreviation.isascii() and target.abbreviation.isalnum()):
+            raise UsageError(
+                f"{where}: expected an abbreviation of letters and digits, "
+                f"got {target.abbreviation!r}"
+            )
+        if target.part_of:
+            names = [other.name for other in structures if other is not target]
+            check_key(target.part_of, names, where=f"{where}: part_of")
+        if synthesis and not target.source_labels:
+            raise UsageError(f"{where}: source_labels are needed where scans are synthesised")
+        if not synthesis:
+            _check_pattern(target.labels, where=where)
+    _check_nesting(structures)
+
+
+def _check_nesting(structures: tuple[TargetStructure, ...]) -> None:
+    container = {target.name: target.part_of for target in structures}
+    for name in container:
+        seen = {name}
+        above = container.get(name)
+        while above:
+            if above in seen:
+                raise UsageError(f"structure {name!r} is part of itself; check part_of")
+            seen.add(above)
+            above = container[above]
+
+
+def _check_pattern(pattern: str, *, where: str) -> None:
+    if not pattern:
+        raise UsageError(
+            f"{where}: labels, the pattern of its label files, is missing",
+            hint='such as labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"',
+        )
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None]
+    except ValueError as problem:
+        raise UsageError(f"{where}: labels = {pattern!r}: {problem}") from problem
+    for name in names:
+        check_key(name, LABEL_PLACEHOLDERS, where=f"{where}: labels")
+    if not names:
+        raise UsageError(
+            f"{where}: labels = {pattern!r} names the same file for every scan",
+            hint="use placeholders such as {folder} and {stem}",
+        )
+
+
+def _check_patch(preprocessing: Preprocessing, network: NetworkConfig) -> None:
+    patch, stride = preprocessing.patch, network.stride
+    if len(patch) != network.dimensions:
+        raise UsageError(
+            f"[preprocessing] patch: expected {network.dimensions} sizes for a "
+            f"{network.dimensions}-D network, got {list(patch)}"
+        )
+    if any(size < stride or size % stride for size in patch):
+        raise UsageError(
+            f"[preprocessing] patch: expected multiples of {stride} for a network of "
+            f"{len(network.channels)} levels, got {list(patch)}"
+        )
+
+
+def _check_synthesis(preprocessing: Preprocessing, network: NetworkConfig) -> None:
+    spacing_mm = preprocessing.spacing_mm
+    if network.dimensions != 3 or min(spacing_mm) <= 0 or len(set(spacing_mm)) > 1:  # noqa: PLR2004 (volumes)
+        raise UsageError(
+            "[synthesis] draws volumes with voxels of equal sides: expected [network] "
+            f"dimensions = 3 and three equal [preprocessing] spacing_mm, got "
+            f"{network.dimensions} and {list(spacing_mm)}"
+        )
+
+
+def _check_unique(what: str, values: Iterable[Any]) -> None:
+    values = list(values)
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise UsageError(f"each {what} must come once; repeated: {repeated}")

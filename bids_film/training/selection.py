@@ -1,0 +1,50 @@
+"""Which datasets and scans a recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from bids_film.domain.errors import InputError, UsageError
+from bids_film.domain.scan import Scan
+from bids_film.training.settings import DataSettings
+
+
+def find_roots(root: Path, data: DataSettings) -> list[Path]:
+    """List the roots of all datasets of a recipe, the one of the command line first.
+
+    Raises
+    ------
+    InputError
+        Where one of ``[data] also`` is no folder.
+    """
+    roots = [root, *((root / further).resolve() for further in data.also)]
+    for further, found in zip(data.also, roots[1:], strict=True):
+        if not found.is_dir():
+            raise InputError(
+                f"[data] also: {further!r} is no folder: {found}",
+                hint=f"give an absolute path, or one relative to {root}",
+            )
+    return list(dict.fromkeys(roots))
+
+
+def leave_out(scans: Sequence[Scan], data: DataSettings) -> list[Scan]:
+    """Take out the scans that ``[data] exclude`` names.
+
+    Raises
+    ------
+    UsageError
+        For a pattern that matches no scan: mostly a typing error.
+    """
+    for pattern in data.exclude:
+        if not any(fnmatchcase(scan.relative_path, pattern) for scan in scans):
+            raise UsageError(
+                f"[data] exclude: {pattern!r} matches none of {len(scans)} scans",
+                hint="patterns are matched with paths such as sub-01/anat/sub-01_T1w.nii.gz",
+            )
+    return [
+        scan
+        for scan in scans
+        if not any(fnmatchcase(scan.relative_path, pattern) for pattern in data.exclude)
+    ]

@@ -1,0 +1,239 @@
+"""Where the voxels of a training patch come from: affine plus smooth elastic deformation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bids_film.training.separable import smooth_field
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeformationSettings:
+    """How far heads and organs are turned, stretched and bent.
+
+    Attributes
+    ----------
+    affine_probability : float
+        Of rotation, scaling, shear and translation together.
+    rotation_deg : float
+        Largest angle, in each plane.
+    scale : tuple[float, float]
+        Size relative to the original.
+    anisotropy : float
+        Further stretch of each axis by at most this factor (1.1: 0.91 to 1.1).
+    shear : float
+        Largest shear, in each plane.
+    translation : float
+        Largest shift, as a part of the patch's size along each axis.
+    elastic_probability : float
+    elastic_strength : tuple[float, float]
+        Standard deviation of the displacement of control points, as a part of their distance; the
+        field stays free of folds below about 0.25.
+    elastic_points : tuple[int, int]
+        Fewest and most control intervals along the patch's longest axis.
+    """
+
+    affine_probability: float = 1.0
+    rotation_deg: float = 15.0
+    scale: Range = (0.85, 1.2)
+    anisotropy: float = 1.1
+    shear: float = 0.1
+    translation: float = 0.05
+    elastic_probability: float = 0.8
+    elastic_strength: Range = (0.0, 0.15)
+    elastic_points: tuple[int, int] = (3, 8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deformation:
+    """A map from the voxels of a patch to those of the source.
+
+    Attributes
+    ----------
+    matrix : tuple[tuple[float, ...], ...]
+        Source voxels per patch voxel, about the patch's centre.
+    shift : tuple[float, ...]
+        Source voxel of the patch's centre relative to the centre that is asked for.
+    elastic : Tensor or None
+        Control displacements in patch voxels, shape (axes, *control_points).
+    """
+
+    matrix: tuple[tuple[float, ...], ...]
+    shift: tuple[float, ...]
+    elastic: Tensor | None = None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it takes every voxel from where it is asked for."""
+        straight = np.array_equal(np.asarray(self.matrix), np.eye(len(self.matrix)))
+        return self.elastic is None and straight and not any(self.shift)
+
+
+def draw_deformation(
+    settings: DeformationSettings,
+    rng: np.random.Generator,
+    patch: Sequence[int],
+    *,
+    flips: Sequence[bool],
+    voxel_size: Sequence[float],
+) -> Deformation:
+    """Draw a deformation.
+
+    Parameters
+    ----------
+    settings : DeformationSettings
+    rng : numpy.random.Generator
+    patch : sequence of int
+        Shape of the patch.
+    flips : sequence of bool
+        Axes to mirror.
+    voxel_size : sequence of float
+        Relative or in mm: rotations turn space, not the grid.
+    """
+    axes = len(patch)
+    linear, shift = np.eye(axes), np.zeros(axes)
+    if rng.random() < settings.affine_probability:
+        linear = _draw_linear(settings, rng, axes)
+        shift = rng.uniform(-1, 1, axes) * settings.translation * np.asarray(patch)
+    size = np.asarray(voxel_size, dtype=float)
+    matrix = linear * size[None, :] / size[:, None]
+    matrix = matrix * np.where(np.asarray(flips), -1.0, 1.0)[None, :]
+    elastic = None
+    if rng.random() < settings.elastic_probability:
+        elastic = _draw_elastic(settings, rng, patch)
+    return Deformation(
+        matrix=tuple(tuple(row) for row in matrix.tolist()),
+        shift=tuple(shift.tolist()),
+        elastic=elastic,
+    )
+
+
+def locate_sources(
+    deformation: Deformation,
+    patch: Sequence[int],
+    *,
+    center: Sequence[float],
+    scale: float = 1.0,
+) -> Tensor:
+    """Find the source voxel of every voxel of the patch.
+
+    Parameters
+    ----------
+    deformation : Deformation
+    patch : sequence of int
+    center : sequence of float
+        Source voxel on which the patch is centred, before the deformation's shift.
+    scale : float
+        Source voxels per patch voxel.
+
+    Returns
+    -------
+    Tensor
+        Shape (axes, *patch), float32.
+    """
+    axes = len(patch)
+    if deformation.elastic is None:
+        located = torch.zeros(axes, *patch)
+    else:
+        turn = torch.tensor(deformation.matrix) * scale
+        controls = torch.tensordot(turn, deformation.elastic, dims=1)
+        located = smooth_field(controls, patch)
+    for axis, size in enumerate(patch):
+        offset = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+        column = torch.tensor([row[axis] * scale for row in deformation.matrix])
+        if axis == 0:
+            origin = [c + s * scale for c, s in zip(center, deformation.shift, strict=True)]
+            steps = column[:, None] * offset + torch.tensor(origin)[:, None]
+        else:
+            steps = column[:, None] * offset
+        located += steps.view(axes, *(size if other == axis else 1 for other in range(axes)))
+    return located
+
+
+def sample_linear(image: Tensor, located: Tensor) -> Tensor:
+    """Interpolate an image (channels, *spatial) at positions (axes, *patch); 0 outside it."""
+    spatial = image.shape[1:]
+    grid = torch.stack(
+        [
+            located[axis] * (2 / max(size - 1, 1)) - (1 if size > 1 else 0)
+            for axis, size in reversed(list(enumerate(spatial)))
+        ],
+        dim=-1,
+    )
+    sampled = functional.grid_sample(image[None], grid[None], mode="bilinear", align_corners=True)
+    return sampled[0]
+
+
+def sample_nearest(labels: Tensor, located: Tensor) -> Tensor:
+    """Look labels (*spatial) up at positions (axes, *patch); 0 outside."""
+    index = torch.zeros(located.shape[1:], dtype=torch.int64)
+    inside = torch.ones(located.shape[1:], dtype=torch.bool)
+    for axis, size in enumerate(labels.shape):
+        nearest = located[axis].round()
+        inside &= (nearest >= 0) & (nearest <= size - 1)
+        index = index * size + nearest.clamp(0, size - 1).to(torch.int64)
+    return labels.reshape(-1)[index] * inside
+
+
+def crop_or_pad(data: Tensor, patch: Sequence[int], *, center: Sequence[float]) -> Tensor:
+    """Cut a patch out of the last axes, with zeros where it reaches beyond the data.
+
+    The patch's central voxel is the one nearest to `center`.
+    """
+    lead = data.ndim - len(patch)
+    result = data.new_zeros(*data.shape[:lead], *patch)
+    source, target = [slice(None)] * lead, [slice(None)] * lead
+    for middle, size, available in zip(center, patch, data.shape[lead:], strict=True):
+        start = math.floor(middle - (size - 1) / 2 + 0.5)
+        low, high = max(start, 0), min(start + size, available)
+        source.append(slice(low, max(low, high)))
+        target.append(slice(low - start, max(low, high) - start))
+    result[tuple(target)] = data[tuple(source)]
+    return result
+
+
+def _draw_linear(
+    settings: DeformationSettings, rng: np.random.Generator, axes: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    matrix = np.eye(axes)
+    for first, second in combinations(range(axes), 2):
+        angle = np.deg2rad(rng.uniform(-settings.rotation_deg, settings.rotation_deg))
+        turn = np.eye(axes)
+        turn[first, first] = turn[second, second] = np.cos(angle)
+        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
+        shear = np.eye(axes)
+        shear[first, second] = rng.uniform(-settings.shear, settings.shear)
+        matrix = matrix @ turn @ shear
+    spread = math.log(settings.anisotropy)
+    stretch = draw_log(rng, settings.scale) * np.exp(rng.uniform(-spread, spread, axes))
+    # Sampling goes from the patch to the source: an object twice as large is sampled half as fast.
+    result: np.ndarray[tuple[int, int], np.dtype[np.float64]] = matrix / stretch
+    return result
+
+
+def _draw_elastic(
+    settings: DeformationSettings, rng: np.random.Generator, patch: Sequence[int]
+) -> Tensor:
+    low, high = settings.elastic_points
+    distance = max(patch) / rng.integers(low, high + 1)
+    counts = [max(4, round(size / distance) + 3) for size in patch]
+    strength = rng.uniform(*settings.elastic_strength) * distance
+    displacement = rng.standard_normal((len(patch), *counts), dtype=np.float32)
+    # A B-spline averages its control values: the factor restores their spread.
+    return torch.from_numpy(displacement) * float(strength * 1.4 ** len(patch))
+
+
+def draw_log(rng: np.random.Generator, limits: Range) -> float:
+    """Draw a positive number, uniformly in its logarithm."""
+    low, high = limits
+    return math.exp(rng.uniform(math.log(low), math.log(high)))

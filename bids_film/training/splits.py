@@ -1,0 +1,149 @@
+"""Who is trained on, validated on and tested on: always whole people, never slices or sessions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_film.domain.errors import UsageError
+from bids_film.domain.records import check_key
+from bids_film.domain.scan import Scan
+from bids_film.training.settings import SplitSettings
+
+Group = tuple[int, str]
+"""Scans that stay together: number of their dataset, and a person or value of a column."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """Scans by what they are used for.
+
+    Attributes
+    ----------
+    training, validation, test : tuple[Scan, ...]
+        No person, or group, is in two of them.
+    """
+
+    training: tuple[Scan, ...]
+    validation: tuple[Scan, ...]
+    test: tuple[Scan, ...] = ()
+
+
+def split_scans(scans: Sequence[Scan], settings: SplitSettings, *, seed: int) -> Split:
+    """Split scans by people; the same scans, settings and seed always give the same split.
+
+    Parameters
+    ----------
+    scans : Sequence[Scan]
+        With labels, of one dataset or several.
+    settings : SplitSettings
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        Where a column or value is not found, or too few people are left.
+    """
+    groups = group_scans(scans, settings)
+    tested = _find_tested(scans, settings.test)
+    test = {group for group, members in groups.items() if any(s.path in tested for s in members)}
+    rest = sorted(group for group in groups if group not in test)
+    shuffled = [rest[index] for index in np.random.default_rng(seed).permutation(len(rest))]
+    validation = set(_choose_validation(shuffled, settings))
+    training = set(rest) - validation
+    if not training:
+        raise UsageError(
+            f"nobody is left to train on: {len(groups)} people or groups, {len(test)} of them for "
+            f"the test and {len(validation)} for validation",
+            hint="lower validation or test in [split], or check group_by and group_pattern",
+        )
+    return Split(
+        training=_members(scans, groups, training),
+        validation=_members(scans, groups, validation),
+        test=_members(scans, groups, test),
+    )
+
+
+def group_scans(scans: Sequence[Scan], settings: SplitSettings) -> dict[Group, list[Scan]]:
+    """Put together the scans of a person, or of those who share the value of `group_by`.
+
+    Raises
+    ------
+    UsageError
+        Where no scan has the column, or the pattern is not a regular expression with a group.
+    """
+    if settings.group_by:
+        _check_column(scans, settings.group_by, "[split] group_by")
+    pattern = _compile(settings.group_pattern) if settings.group_pattern else None
+    roots = list(dict.fromkeys(scan.dataset_root for scan in scans))
+    groups: dict[Group, list[Scan]] = {}
+    for scan in scans:
+        column = find_value(scan, settings.group_by) if settings.group_by else None
+        match = pattern.fullmatch(scan.participant) if pattern else None
+        person = match[1] if match else scan.participant
+        name = person if column is None else f"{settings.group_by}={column}"
+        groups.setdefault((roots.index(scan.dataset_root), name), []).append(scan)
+    return groups
+
+
+def find_value(scan: Scan, column: str) -> str | None:
+    """Look a column up in a scan's metadata as text; None where it is absent or ``n/a``."""
+    for source in scan.sources:
+        if column in source.values:
+            text = str(source.values[column]).strip()
+            return None if text in ("", "n/a") else text
+    return None
+
+
+def _find_tested(scans: Sequence[Scan], test: Mapping[str, Sequence[str]]) -> set[object]:
+    """Paths of the scans that one of the columns keeps for the test."""
+    tested: set[object] = set()
+    for column, values in test.items():
+        _check_column(scans, column, "[split] test")
+        found = [find_value(scan, column) for scan in scans]
+        for value in values:
+            check_key(value, sorted({v for v in found if v}), where=f"[split] test: {column}")
+        tested |= {s.path for s, value in zip(scans, found, strict=True) if value in values}
+    return tested
+
+
+def _choose_validation(shuffled: Sequence[Group], settings: SplitSettings) -> Sequence[Group]:
+    if settings.folds:
+        if len(shuffled) < settings.folds:
+            raise UsageError(
+                f"[split] folds = {settings.folds}, but there are only {len(shuffled)} people or "
+                "groups to share out"
+            )
+        return shuffled[settings.fold - 1 :: settings.folds]
+    count = round(settings.validation * len(shuffled))
+    if settings.validation > 0:
+        count = max(count, 1)
+    return shuffled[:count]
+
+
+def _check_column(scans: Sequence[Scan], column: str, where: str) -> None:
+    known = {str(key) for scan in scans for source in scan.sources for key in source.values}
+    check_key(column, sorted(known), where=where)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as problem:
+        raise UsageError(f"[split] group_pattern = {pattern!r}: {problem}") from problem
+    if not compiled.groups:
+        raise UsageError(
+            f"[split] group_pattern = {pattern!r} has no group in parentheses",
+            hint=r"name the person by a group, such as (.+)Ses\d",
+        )
+    return compiled
+
+
+def _members(
+    scans: Sequence[Scan], groups: Mapping[Group, Sequence[Scan]], chosen: set[Group]
+) -> tuple[Scan, ...]:
+    paths = {scan.path for group in chosen for scan in groups[group]}
+    return tuple(scan for scan in scans if scan.path in paths)

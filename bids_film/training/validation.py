@@ -1,0 +1,110 @@
+"""Dice of a network on prepared scans, computed as inference computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bids_film.domain.labels import LabelTable
+from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.metadata.encoder import Encoder
+from bids_film.model.config import Preprocessing
+from bids_film.model.unet import FilmUNet
+from bids_film.training.examples import Example, MetadataValues
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A prepared scan with its labels.
+
+    Attributes
+    ----------
+    image : ndarray
+        Shape (1, X, Y, Z).
+    labels : ndarray
+        Output channel of each voxel, shape (X, Y, Z).
+    annotated : Sequence[bool]
+        Which structures were annotated.
+    values : Mapping[str, str | float | None]
+        Metadata.
+    """
+
+    image: NDArray[Any]
+    labels: NDArray[np.uint8]
+    annotated: Sequence[bool]
+    values: MetadataValues
+
+
+def make_case(example: Example) -> Case:
+    """Take from a training example what validation needs."""
+    return Case(
+        image=example.image,
+        labels=example.labels,
+        annotated=tuple(example.annotated.tolist()),
+        values=example.values,
+    )
+
+
+def validate_cases(
+    network: FilmUNet,
+    cases: Sequence[Case],
+    encoder: Encoder,
+    labels: LabelTable,
+    preprocessing: Preprocessing,
+) -> dict[str, float]:
+    """Mean Dice over the scans on which a structure was annotated, per structure.
+
+    A structure includes its parts. A scan without the structure, in reference and prediction, does
+    not count.
+
+    Returns
+    -------
+    dict
+        Structure name to Dice; without structures that no scan has.
+    """
+    scores: dict[str, list[float]] = {structure.name: [] for structure in labels}
+    for case in cases:
+        predicted = _segment(network, case, encoder, preprocessing)
+        for name, value in _score(predicted, case, labels).items():
+            scores[name].append(value)
+    return {name: float(np.mean(values)) for name, values in scores.items() if values}
+
+
+def _score(predicted: NDArray[np.uint8], case: Case, labels: LabelTable) -> dict[str, float]:
+    channel_of = {structure.index: channel for channel, structure in enumerate(labels, start=1)}
+    result = {}
+    for structure, annotated in zip(labels, case.annotated, strict=True):
+        channels = [channel_of[index] for index in labels.indices_of(structure.name)]
+        found, truth = np.isin(predicted, channels), np.isin(case.labels, channels)
+        total = int(found.sum()) + int(truth.sum())
+        if annotated and total:
+            result[structure.name] = 2 * int((found & truth).sum()) / total
+    return result
+
+
+def _segment(
+    network: FilmUNet, case: Case, encoder: Encoder, preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
+    device = next(network.parameters()).device
+    encoded = encoder.encode(case.values)
+    vector = torch.from_numpy(encoded.vector)[None].to(device)
+    known = torch.from_numpy(encoded.known)[None].to(device)
+    modulations = network.modulations(vector, known)
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        spread = [
+            (scale.expand(len(images), -1), shift.expand(len(images), -1))
+            for scale, shift in modulations
+        ]
+        return network.segment(images, spread)
+
+    settings = WindowSettings(stride=network.config.stride, patch=preprocessing.patch)
+    image = torch.from_numpy(np.asarray(case.image, dtype=np.float32)).to(device)
+    predict = predict_slices if network.config.dimensions == 2 else predict_volume  # noqa: PLR2004
+    result: NDArray[np.uint8] = predict(run, image, settings).argmax(dim=0).byte().cpu().numpy()
+    return result

@@ -1,0 +1,45 @@
+"""What a run would do, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bids_film.metadata.resolve import FieldValue
+from bids_film.workflow.plan import Plan, ScanPlan
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Describe each scan: what would be done, and each metadata value with where it was found."""
+    header = plan.header
+    yield f"model {header.name} {header.version} ({plan.model})"
+    for scan in plan.scans:
+        yield from _describe_scan(scan)
+    pending, total = len(plan.pending), len(plan.scans)
+    participants = len(plan.participants)
+    yield (
+        f"{pending} of {total} scans of {participants} participants would be segmented, "
+        f"{total - pending} are up to date"
+    )
+
+
+def _describe_scan(plan: ScanPlan) -> Iterator[str]:
+    action = f"would be segmented ({plan.reason})" if plan.reason else "is up to date"
+    yield f"{plan.job.scan.relative_path} {action}"
+    if plan.problem:
+        yield f"    would fail: {plan.problem}"
+    width = max((len(value.field) for value in plan.job.values), default=0)
+    for value in plan.job.values:
+        yield f"    {value.field:<{width}}  {_describe_value(value)}"
+
+
+def _describe_value(value: FieldValue) -> str:
+    shown = "unknown" if value.value is None else f"{value.value}"
+    parts = [shown, str(value.status)]
+    if value.outside_range:
+        parts.append("outside training range")
+    if value.source:
+        place = f"{value.source} {value.file}".strip()
+        parts.append(f"{place}: {value.key} = {value.raw!r}")
+    if value.note:
+        parts.append(value.note)
+    return ", ".join(parts)

@@ -1,0 +1,73 @@
+"""What the outputs of a scan depend on: if none of it changed, they need not be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bids_film
+from bids_film.domain.scan import Scan
+from bids_film.metadata.resolve import FieldValue
+from bids_film.workflow.job import ScanOutcome
+from bids_film.workflow.options import Options
+
+
+def make_fingerprint(
+    scan: Scan, values: Sequence[FieldValue], model: Mapping[str, str], options: Options
+) -> dict[str, Any]:
+    """Gather what a scan's outputs depend on, as plain JSON.
+
+    Parameters
+    ----------
+    values : sequence of FieldValue
+        Metadata as it will be used.
+    model : Mapping[str, str]
+        ``name``, ``version`` and ``sha256``.
+    """
+    return {
+        "input": _describe_file(scan),
+        "model": dict(model),
+        "metadata": [_describe_value(value) for value in values],
+        "options": {
+            "precision": options.precision,
+            "on_missing_metadata": options.on_missing_metadata,
+            "save_probabilities": options.save_probabilities,
+        },
+        "program": {"version": bids_film.__version__},
+    }
+
+
+def explain_run(
+    outcome: ScanOutcome | None, fingerprint: Mapping[str, Any], output_dir: Path
+) -> str:
+    """Say why a scan has to be segmented; empty where its outputs are there and still hold."""
+    if outcome is None:
+        return "not segmented yet"
+    if outcome.failed:
+        return f"failed before: {outcome.message}"
+    changed = [key for key in fingerprint if outcome.fingerprint.get(key) != fingerprint[key]]
+    if changed:
+        return f"changed since: {', '.join(changed)}"
+    gone = [name for name in outcome.outputs if not (output_dir / name).is_file()]
+    if gone:
+        return f"output is gone: {gone[0]}"
+    return ""
+
+
+def _describe_file(scan: Scan) -> dict[str, Any]:
+    try:
+        status = scan.path.stat()
+    except OSError:
+        # A dangling link or a file that may not be read: segmenting it will say so.
+        return {"path": scan.relative_path}
+    return {
+        "path": scan.relative_path,
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+    }
+
+
+def _describe_value(value: FieldValue) -> list[str | float | None]:
+    source = str(value.source) if value.source else None
+    return [value.field, value.value, str(value.status), source, value.file, value.key]

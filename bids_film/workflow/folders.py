@@ -1,0 +1,64 @@
+"""The folders of a run: checked before anything is computed, so that no night is lost on them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bids_film.derivatives.atomic import check_output_folder, check_writable
+from bids_film.domain.errors import UsageError
+from bids_film.workflow.options import Options
+
+
+def check_folders(options: Options) -> None:
+    """Refuse an output or work folder that would spoil the input; nothing is made yet.
+
+    Raises
+    ------
+    UsageError
+    """
+    check_output_folder(options.output_dir, options.bids_dir)
+    if options.output_dir.exists() and not options.output_dir.is_dir():
+        raise UsageError(
+            f"the output folder {options.output_dir} is a file", hint="give another OUTPUT_DIR"
+        )
+    if options.work_dir and options.work_dir.resolve().is_relative_to(options.bids_dir.resolve()):
+        raise UsageError(
+            f"the work folder {options.work_dir} lies inside the input {options.bids_dir}",
+            hint="give another folder to --work-dir",
+        )
+
+
+@contextmanager
+def run_folder(work_dir: Path | None, *, clean: bool) -> Iterator[Path]:
+    """Folder for one run's files, of its own so that runs at the same time do not meet.
+
+    Parameters
+    ----------
+    work_dir : Path or None
+        Where the user wants it; a temporary folder, removed at the end, where None.
+    clean : bool
+        Whether it is removed at the end in any case.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be made.
+    """
+    if work_dir is not None:
+        check_writable(work_dir)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="bids_film-", dir=work_dir))
+    except OSError as error:
+        raise UsageError(
+            f"no folder for temporary files can be made: {error.strerror}",
+            hint="give a writable folder with --work-dir",
+        ) from error
+    try:
+        yield folder
+    finally:
+        if clean or work_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""nipype told what to do: where to log, what not to write, and how a run ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bids_film.domain.errors import UsageError
+from bids_film.workflow.job import ScanJob
+from bids_film.workflow.options import Options
+from bids_film.workflow.pages import PageJob
+from bids_film.workflow.resources import Resources
+from bids_film.workflow.segment import close_workers
+from bids_film.workflow.state import LOGS
+
+Finished = Callable[[ScanJob], None]
+
+
+def run_nodes(
+    jobs: Sequence[ScanJob],
+    pages: Sequence[PageJob],
+    *,
+    options: Options,
+    resources: Resources,
+    folder: Path,
+    finished: Finished,
+) -> bool:
+    """Run all jobs, and then the pages that wait for them.
+
+    Parameters
+    ----------
+    folder : Path
+        For nipype's files.
+    finished : callable
+        Called with each job when its node has ended, well or not, from this process.
+
+    Returns
+    -------
+    bool
+        Whether every node ended well.
+    """
+    _prepare_environment(folder)
+    # nipype is imported this late because a dry run needs none of it, and reads its settings
+    # from the environment at that moment.
+    from bids_film.workflow.nodes import build_workflow, name_nodes  # noqa: PLC0415
+
+    with _logging_to(options.output_dir / LOGS / f"nipype-{folder.name}.log", options.verbose):
+        _configure(options)
+        named = name_nodes(jobs)
+        workflow = build_workflow(
+            named,
+            pages,
+            folder=folder,
+            resources=resources,
+            stop_on_first_crash=options.stop_on_first_crash,
+        )
+        if options.write_graph:
+            _write_graph(workflow, options.output_dir / LOGS)
+
+        def notify(node: Any, status: str) -> None:
+            if status in {"end", "exception"} and node.name in named:
+                finished(named[node.name])
+
+        return _run(workflow, _choose_plugin(options, resources, notify))
+
+
+def _run(workflow: Any, plugin: dict[str, Any]) -> bool:
+    from bids_film.workflow.plugins import end_pool_processes  # noqa: PLC0415
+
+    try:
+        workflow.run(**plugin)
+    except Exception:
+        logging.getLogger("nipype.workflow").exception("at least one node failed")
+        return False
+    finally:
+        close_workers()
+        end_pool_processes()
+    return True
+
+
+def _choose_plugin(
+    options: Options, resources: Resources, notify: Callable[[Any, str], None]
+) -> dict[str, Any]:
+    from bids_film.workflow.plugins import (  # noqa: PLC0415
+        CLUSTER_PLUGINS,
+        make_plugin,
+        read_plugin_file,
+    )
+
+    if options.use_plugin is None:
+        callback = {"status_callback": notify}
+        return {"plugin": make_plugin(resources.processes, resources.memory_gb, callback)}
+    name, arguments = read_plugin_file(options.use_plugin)
+    arguments["status_callback"] = notify
+    if name in CLUSTER_PLUGINS:
+        if options.work_dir is None:
+            raise UsageError(
+                f"the plugin {name} runs nodes on other machines, which must see the work folder",
+                hint="give a folder on a shared file system with --work-dir",
+            )
+        return {"plugin": name, "plugin_args": arguments}
+    processes = 1 if name == "Linear" else int(arguments.get("n_procs", resources.processes))
+    return {"plugin": make_plugin(processes, resources.memory_gb, arguments)}
+
+
+def _prepare_environment(folder: Path) -> None:
+    # No asking for newer versions over the network, and nothing read from or written to a HOME
+    # that may be read-only or shared by a thousand jobs.
+    os.environ["NO_ET"] = os.environ["NIPYPE_NO_ET"] = "1"
+    os.environ["NIPYPE_CONFIG_DIR"] = str(folder)
+
+
+def _configure(options: Options) -> None:
+    from nipype import config  # noqa: PLC0415
+
+    config.update_config(
+        {
+            "logging": {"log_to_file": "false"},
+            "execution": {
+                "crashdump_dir": str(options.output_dir / LOGS),
+                "crashfile_format": "txt",
+                "create_report": "false",
+                "check_version": "false",
+                "poll_sleep_duration": "0.1",
+                "remove_unnecessary_outputs": "true",
+                "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
+                "write_provenance": "false",
+            },
+            "monitoring": {"enabled": str(options.resource_monitor).lower()},
+        }
+    )
+    if options.resource_monitor:
+        config.enable_resource_monitor()
+
+
+@contextmanager
+def _logging_to(path: Path, verbose: int) -> Iterator[None]:
+    """Have nipype log to a file of this run instead of standard output."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("nipype")
+    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8", delay=True)]
+    if verbose:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    before = logger.handlers[:]
+    logger.handlers[:] = handlers
+    try:
+        yield
+    finally:
+        logger.handlers[:] = before
+        handlers[0].close()
+
+
+def _write_graph(workflow: Any, folder: Path) -> None:
+    try:
+        workflow.write_graph(
+            graph2use="flat", dotfilename=str(folder / "workflow.dot"), format="svg"
+        )
+    except OSError as error:
+        # The .dot file is written first; only the picture needs Graphviz on the machine.
+        logging.getLogger("nipype.workflow").warning("no picture of the graph: %s", error)

@@ -1,0 +1,147 @@
+"""Participant level: segment each scan that is not done yet, and write the participants' pages."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+
+import bids_film
+from bids_film.derivatives.atomic import check_writable
+from bids_film.derivatives.dataset import write_dataset_files
+from bids_film.derivatives.names import participant_page
+from bids_film.domain.errors import ExitCode
+from bids_film.workflow.dry_run import describe_plan
+from bids_film.workflow.folders import check_folders, run_folder
+from bids_film.workflow.job import Result, ScanJob, ScanOutcome
+from bids_film.workflow.options import Options
+from bids_film.workflow.pages import PageJob
+from bids_film.workflow.plan import Plan, make_plan
+from bids_film.workflow.progress import Progress
+from bids_film.workflow.resources import Resources, divide_resources
+from bids_film.workflow.state import LOGS, read_outcome
+
+
+def run_participant(options: Options) -> ExitCode:
+    """Run the participant level.
+
+    Returns
+    -------
+    ExitCode
+        ``DONE``, or ``SCANS_FAILED`` where at least one scan failed and the others were finished.
+
+    Raises
+    ------
+    UsageError, InputError
+        Before anything runs, where nothing can.
+    """
+    check_folders(options)
+    plan = make_plan(options)
+    if options.dry_run:
+        sys.stdout.writelines(f"{line}\n" for line in describe_plan(plan))
+        return ExitCode.DONE
+    check_writable(options.output_dir)
+    write_dataset_files(
+        options.output_dir,
+        options.bids_dir,
+        version=bids_film.__version__,
+        environment=os.environ,
+    )
+    jobs = () if options.reports_only else plan.pending
+    pages = _choose_pages(plan, jobs, options)
+    skipped = len(plan.scans) - len(jobs)
+    if skipped and not options.reports_only:
+        sys.stdout.write(f"{skipped} of {len(plan.scans)} scans are up to date\n")
+    if not jobs and not pages:
+        return ExitCode.DONE
+    return _run(jobs, pages, options)
+
+
+def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) -> ExitCode:
+    from bids_film.workflow.nipype_run import run_nodes  # noqa: PLC0415 a dry run needs no nipype
+
+    resources = divide_resources(
+        max(1, len(jobs)),
+        nprocs=options.nprocs,
+        omp_nthreads=options.omp_nthreads,
+        mem_gb=options.mem,
+    )
+    ready = [_with_threads(job, resources) for job in jobs]
+    run = _Outcomes(ready)
+    with (
+        run_folder(options.work_dir, clean=options.clean_workdir) as folder,
+        Progress(len(ready), sys.stdout) as progress,
+    ):
+        all_well = run_nodes(
+            ready,
+            pages,
+            options=options,
+            resources=resources,
+            folder=folder,
+            finished=lambda job: progress.show(run.read(job)),
+        )
+        # Plugins that hand a whole graph to a cluster do not say when a node has ended.
+        for job in run.unread:
+            progress.show(run.read(job))
+    return _sum_up(progress, options, all_well=all_well)
+
+
+class _Outcomes:
+    """Outcomes of this run's jobs; one that left none has failed."""
+
+    def __init__(self, jobs: Sequence[ScanJob]) -> None:
+        self._unread = {job.state_file: job for job in jobs}
+        for job in jobs:
+            # What an earlier run left must not pass for an outcome of this one.
+            job.state_file.unlink(missing_ok=True)
+
+    @property
+    def unread(self) -> list[ScanJob]:
+        return list(self._unread.values())
+
+    def read(self, job: ScanJob) -> ScanOutcome:
+        self._unread.pop(job.state_file, None)
+        outcome = read_outcome(job.state_file)
+        if outcome:
+            return outcome
+        return ScanOutcome(
+            result=Result.FAILED,
+            entities=job.entities,
+            input=job.scan.relative_path,
+            message="it ended without an outcome",
+            hint=f"see the crash files and logs in {job.output_dir / LOGS}",
+        )
+
+
+def _with_threads(job: ScanJob, resources: Resources) -> ScanJob:
+    engine = dataclasses.replace(job.engine, threads=resources.threads)
+    return dataclasses.replace(job, engine=engine)
+
+
+def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list[PageJob]:
+    changed = {job.scan.participant for job in jobs}
+    return [
+        PageJob(
+            participant=participant,
+            output_dir=options.output_dir,
+            dataset_root=options.bids_dir,
+        )
+        for participant in plan.participants
+        if options.reports_only
+        or participant in changed
+        or not participant_page(options.output_dir, participant).exists()
+    ]
+
+
+def _sum_up(progress: Progress, options: Options, *, all_well: bool) -> ExitCode:
+    failed = len(progress.failed)
+    done = progress.done - failed
+    sys.stdout.write(f"{done} scans done, {failed} failed; reports in {options.output_dir}\n")
+    if failed:
+        sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")
+        for outcome in progress.failed[:20]:
+            sys.stderr.write(f"  {outcome.input}: {outcome.message}\n")
+    elif not all_well:
+        sys.stderr.write(f"error: a report failed; see {options.output_dir / LOGS}\n")
+    return ExitCode.SCANS_FAILED if failed or not all_well else ExitCode.DONE

@@ -1,0 +1,203 @@
+"""The work of a run, scan by scan, before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_film.derivatives.names import check_names_differ
+from bids_film.domain.errors import BidsFilmError, ScanError, UsageError
+from bids_film.domain.scan import MetadataSource, Scan
+from bids_film.inputs.dataset import open_dataset
+from bids_film.inputs.filters import read_filter_file
+from bids_film.metadata.encoder import Encoder
+from bids_film.metadata.overrides import metadata_file_source, read_metadata_file, read_overrides
+from bids_film.metadata.parse import Status
+from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy, resolve
+from bids_film.model.header import ModelHeader, hash_file, read_header
+from bids_film.models import find_model
+from bids_film.workflow.fingerprint import explain_run, make_fingerprint
+from bids_film.workflow.job import EngineSettings, ScanJob
+from bids_film.workflow.options import Options
+from bids_film.workflow.state import read_outcome, state_path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanPlan:
+    """What is to be done with one scan.
+
+    Attributes
+    ----------
+    job : ScanJob
+    reason : str
+        Why it has to be segmented; empty where its outputs are there and still hold.
+    problem : str
+        Why segmenting it will fail, where that is known already.
+    """
+
+    job: ScanJob
+    reason: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is to be done in a run.
+
+    Attributes
+    ----------
+    header : ModelHeader
+    model : Path
+    scans : tuple[ScanPlan, ...]
+        In the order of their paths.
+    """
+
+    header: ModelHeader
+    model: Path
+    scans: tuple[ScanPlan, ...]
+
+    @property
+    def pending(self) -> tuple[ScanJob, ...]:
+        """Jobs that have to run."""
+        return tuple(scan.job for scan in self.scans if scan.reason)
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """Labels of all participants with a scan, in order."""
+        return tuple(dict.fromkeys(scan.job.scan.participant for scan in self.scans))
+
+
+def make_plan(options: Options) -> Plan:
+    """Find the scans, their metadata, and which of them have to be segmented.
+
+    Raises
+    ------
+    InputError
+        Where dataset, model or metadata cannot be used, or nothing matches.
+    UsageError
+        Where a filter or metadata file cannot be read.
+    """
+    path = find_model(options.model)
+    header = read_header(path)
+    scans = find_scans(options, header)
+    check_names_differ(scans, header.name, options.output_dir)
+    overrides = _read_given_metadata(options, header.encoder)
+    model = {"name": header.name, "version": header.version, "sha256": hash_file(path)}
+    plans = [_plan_scan(scan, header.encoder, overrides, options, (path, model)) for scan in scans]
+    return Plan(header=header, model=path, scans=tuple(plans))
+
+
+def find_scans(options: Options, header: ModelHeader) -> list[Scan]:
+    """Find the scans that the user asked for and that the model is meant for."""
+    chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
+    filters: dict[str, Any] = {**header.inputs, **chosen}
+    return open_dataset(
+        options.bids_dir,
+        participants=options.participant_label,
+        sessions=options.session_label,
+        filters=filters,
+        database_dir=options.bids_database_dir,
+        validate=not options.skip_bids_validation,
+    )
+
+
+def resolve_metadata(
+    scan: Scan, encoder: Encoder, given: Sequence[MetadataSource] = ()
+) -> tuple[FieldValue, ...]:
+    """Find a scan's values for the fields of a model.
+
+    Parameters
+    ----------
+    given : sequence of MetadataSource
+        What the user gave for this scan; comes before what the dataset says.
+    """
+    sources = (*given, *scan.sources)
+    values = resolve(encoder.fields, sources)
+    if any(value.status is Status.MISSING for value in values):
+        # The file itself is opened only for what nothing else tells: disks of clusters are slow.
+        from bids_film.inputs.nifti import header_source  # noqa: PLC0415 imports nibabel
+
+        with suppress(ScanError):
+            values = resolve(
+                encoder.fields, (*sources, header_source(scan.path, root=scan.dataset_root))
+            )
+    return tuple(encoder.check(value) for value in values)
+
+
+class GivenMetadata:
+    """Values from the command line and ``--metadata-file``, for one scan after the other."""
+
+    def __init__(self, assignments: Sequence[str], file: Path | None) -> None:
+        self._overrides = [read_overrides(assignments)] if assignments else []
+        self._file = file
+        self._rows = read_metadata_file(file) if file else []
+
+    def for_scan(self, scan: Scan) -> list[MetadataSource]:
+        """List the sources that hold for a scan, in order of precedence."""
+        if self._file is None:
+            return self._overrides
+        row = metadata_file_source(self._rows, scan.entities, self._file)
+        return [*self._overrides, row] if row else self._overrides
+
+
+def _plan_scan(
+    scan: Scan,
+    encoder: Encoder,
+    given: GivenMetadata,
+    options: Options,
+    model: tuple[Path, dict[str, str]],
+) -> ScanPlan:
+    path, identity = model
+    values = resolve_metadata(scan, encoder, given.for_scan(scan))
+    fingerprint = make_fingerprint(scan, values, identity, options)
+    state_file = state_path(options.output_dir, identity["name"], scan.relative_path)
+    job = ScanJob(
+        path=scan.path,
+        dataset_root=scan.dataset_root,
+        entities=dict(scan.entities),
+        suffix=scan.suffix,
+        datatype=scan.datatype,
+        output_dir=options.output_dir,
+        state_file=state_file,
+        values=values,
+        on_missing_metadata=options.on_missing_metadata,
+        save_probabilities=options.save_probabilities,
+        engine=EngineSettings(model=path, device=options.device, precision=options.precision),
+        fingerprint=fingerprint,
+    )
+    why = explain_run(read_outcome(state_file), fingerprint, options.output_dir)
+    reason = "asked for by --force" if options.force and not why else why
+    return ScanPlan(job=job, reason=reason, problem=_find_problem(job))
+
+
+def _find_problem(job: ScanJob) -> str:
+    if not job.path.exists():
+        return "the file's content is not there (a dangling link: datalad get it)"
+    try:
+        check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
+    except BidsFilmError as error:
+        return error.message
+    return ""
+
+
+def _read_given_metadata(options: Options, encoder: Encoder) -> GivenMetadata:
+    for assignment in options.metadata:
+        _check_assignment(assignment, encoder, options.model)
+    return GivenMetadata(options.metadata, options.metadata_file)
+
+
+def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
+    # A typing mistake here would otherwise let the dataset's value win, for every scan.
+    values = [encoder.check(v) for v in resolve(encoder.fields, [read_overrides([assignment])])]
+    found = next((value for value in values if value.source), None)
+    if found is None:
+        known = ", ".join(field.name for field in encoder.fields) or "none"
+        raise UsageError(
+            f"--metadata {assignment}: no field that the model {model!r} reads takes this",
+            hint=f"its fields: {known}",
+        )
+    if found.value is None:
+        raise UsageError(f"--metadata {assignment}: {found.status}", hint=found.note)

@@ -1,0 +1,122 @@
+"""Which of nipype's plugins runs the workflow, and what it is told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
+from nipype.pipeline.plugins import LinearPlugin, MultiProcPlugin
+from nipype.pipeline.plugins.multiproc import run_node
+
+from bids_film.domain.errors import UsageError
+from bids_film.workflow.processes import end_with_parent
+from bids_film.workflow.segment import close_workers
+
+LOCAL_PLUGINS = ("Linear", "MultiProc")
+CLUSTER_PLUGINS = (
+    "SLURM", "SLURMGraph", "PBS", "PBSGraph", "SGE", "SGEGraph", "LSF", "Condor", "CondorDAGMan",
+    "OAR",
+)  # fmt: skip
+
+
+class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is untyped
+    """nipype's MultiProc, but a killed process fails its nodes instead of hanging the run."""
+
+    def __init__(self, plugin_args: Mapping[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.pool: ProcessPoolExecutor = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            max_workers=self.processors,
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_prepare_pool_process,
+        )
+
+    def _submit_job(self, node: Any, updatehash: bool = False) -> int:  # noqa: FBT001, FBT002
+        self._taskid += 1
+        taskid: int = self._taskid
+        try:
+            future = self.pool.submit(run_node, node, updatehash, taskid)
+        except BrokenProcessPool:
+            self.pool = self._new_pool()
+            future = self.pool.submit(run_node, node, updatehash, taskid)
+        self._task_obj[taskid] = future
+        future.add_done_callback(partial(self._keep_result, taskid))
+        return taskid
+
+    def _keep_result(self, taskid: int, future: Future[dict[str, Any]]) -> None:
+        try:
+            self._taskresult[taskid] = future.result()
+        except (Exception, CancelledError) as error:  # noqa: BLE001 nipype waits for a result
+            trace = [f"the process of this node died: {error!r}\n"]
+            self._taskresult[taskid] = {"result": None, "traceback": trace, "taskid": taskid}
+
+
+def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]) -> Any:
+    """Make the plugin for this machine: none in between for one process, a pool for several."""
+    if processes == 1:
+        return LinearPlugin(plugin_args=dict(plugin_args))
+    settings = {
+        "n_procs": processes,
+        "memory_gb": memory_gb,
+        "raise_insufficient": False,
+        "n_gpu_procs": processes,
+    }
+    return SturdyMultiProcPlugin(plugin_args=settings | dict(plugin_args))
+
+
+def read_plugin_file(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read nipype's plugin and its arguments from a YAML file; nothing in it is run.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be read, or names no plugin that can be used.
+    """
+    example = "a plugin file holds: plugin: SLURM, and below it plugin_args: {sbatch_args: …}"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the plugin file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the plugin file {path} is not YAML: {error}", hint=example) from error
+    if not isinstance(content, dict) or not set(content) <= {"plugin", "plugin_args"}:
+        raise UsageError(f"{path} is not a plugin file", hint=example)
+    name, arguments = content.get("plugin"), content.get("plugin_args") or {}
+    if name not in (*LOCAL_PLUGINS, *CLUSTER_PLUGINS) or not isinstance(arguments, dict):
+        known = ", ".join((*LOCAL_PLUGINS, *CLUSTER_PLUGINS))
+        raise UsageError(f"{path}: plugin {name!r} cannot be used; known: {known}", hint=example)
+    return name, arguments
+
+
+def end_pool_processes(grace_s: float = 10.0) -> None:
+    """End the processes of a pool that was interrupted, and wait until they are gone."""
+    processes = multiprocessing.active_children()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(grace_s)
+        if process.is_alive():
+            process.kill()
+
+
+def _prepare_pool_process() -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what happens to its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_pool_process)
+    end_with_parent()
+
+
+def _end_pool_process(*_: object) -> None:
+    # nipype catches SystemExit in a node and would go on with the next one.
+    close_workers()
+    os._exit(128 + signal.SIGTERM)

@@ -1,0 +1,159 @@
+"""The whole way of one scan: image and metadata in, label map and what is known of it out.
+
+No nipype and no processes here: a notebook or a loop can call it.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import bids_film
+from bids_film.derivatives.names import OutputNames, output_names
+from bids_film.derivatives.nifti import write_labels, write_probabilities
+from bids_film.derivatives.sidecars import (
+    record_value,
+    remove_outputs,
+    write_probabilities_sidecar,
+    write_sidecar,
+)
+from bids_film.derivatives.tables import measure_volumes, write_label_table
+from bids_film.domain.segmentation import ModelIdentity, RecordedValue, Segmentation
+from bids_film.domain.volume import Grid
+from bids_film.inference.engine import Engine, Prediction
+from bids_film.inputs.nifti import read_volume
+from bids_film.metadata.fields import CategoricalField
+from bids_film.metadata.parse import Status
+from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
+from bids_film.model.header import ModelHeader
+from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
+from bids_film.workflow.state import now
+
+_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
+
+
+def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
+    """Segment one scan and write its outputs, each whole or not at all.
+
+    Parameters
+    ----------
+    job : ScanJob
+    engine : Engine
+        With the network of ``job.engine``.
+
+    Raises
+    ------
+    ScanError
+        Where the scan cannot be read or segmented, or lacks metadata that must be there.
+    UsageError
+        Where the output folder cannot be written.
+    """
+    header = engine.header
+    seconds: dict[str, float] = {}
+    check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
+    with _timed(seconds, "read"):
+        volume = read_volume(job.path)
+    with _timed(seconds, "predict"):
+        encoded = header.encoder.encode(values_to_dict(job.values))
+        prediction = engine.predict(volume, encoded, probabilities=job.save_probabilities)
+    names = output_names(job.scan, header.name, job.output_dir)
+    with _timed(seconds, "write"):
+        segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
+        outputs = _write(job, header, names, prediction, volume.grid, segmentation)
+    return ScanOutcome(
+        result=Result.DONE,
+        entities=job.entities,
+        input=job.scan.relative_path,
+        model=job.fingerprint.get("model", {}),
+        outputs=tuple(path.relative_to(job.output_dir).as_posix() for path in outputs),
+        flags=(*segmentation.notes, *_flag_values(job.values)),
+        seconds={step: round(duration_s, 3) for step, duration_s in seconds.items()},
+        finished=now(),
+        fingerprint=job.fingerprint,
+    )
+
+
+def _describe(
+    job: ScanJob,
+    header: ModelHeader,
+    names: OutputNames,
+    prediction: Prediction,
+    grid: Grid,
+    notes: tuple[str, ...],
+) -> Segmentation:
+    return Segmentation(
+        scan=job.scan.relative_path,
+        labels_file=names.labels.relative_to(job.output_dir).as_posix(),
+        model=ModelIdentity(
+            name=header.name,
+            version=header.version,
+            sha256=str(job.fingerprint["model"]["sha256"]),
+            description=header.description,
+            dimensions=header.network.dimensions,
+            conditioning=header.network.conditioning,
+        ),
+        values=tuple(_record(value, header) for value in job.values),
+        volumes=measure_volumes(prediction.labels, header.labels, grid),
+        notes=(*notes, *prediction.notes),
+        software=_describe_software(),
+        settings={"device": prediction.device, "precision": prediction.precision},
+    )
+
+
+def _record(value: FieldValue, header: ModelHeader) -> RecordedValue:
+    field = next(field for field in header.encoder.fields if field.name == value.field)
+    if isinstance(field, CategoricalField):
+        return record_value(value, trained_on=", ".join(field.levels))
+    low, high = header.encoder.range_of(field.name)
+    return record_value(value, unit=field.unit, trained_on=f"{low:.4g} to {high:.4g}")
+
+
+def _write(
+    job: ScanJob,
+    header: ModelHeader,
+    names: OutputNames,
+    prediction: Prediction,
+    grid: Grid,
+    segmentation: Segmentation,
+) -> list[Path]:
+    # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
+    # written last.
+    remove_outputs(names, header.labels.structures)
+    write_labels(names.labels, prediction.labels, grid)
+    write_label_table(names.table, segmentation.volumes)
+    outputs = [names.labels, names.table]
+    if job.save_probabilities and prediction.probabilities is not None:
+        maps = zip(header.labels, prediction.probabilities, strict=True)
+        for structure, probabilities in maps:
+            path, sidecar = names.probabilities(structure), names.probabilities_sidecar(structure)
+            write_probabilities(path, probabilities, grid)
+            write_probabilities_sidecar(sidecar, segmentation, structure)
+            outputs += [path, sidecar]
+    write_sidecar(names.sidecar, segmentation)
+    return [*outputs, names.sidecar]
+
+
+def _flag_values(values: tuple[FieldValue, ...]) -> Iterator[str]:
+    for value in values:
+        if value.status not in {Status.USED, Status.CONVERTED, Status.MISSING}:
+            yield f"{value.field}: {value.status}: {value.note or value.raw}"
+        elif value.outside_range:
+            yield f"{value.field} = {value.value} lies outside the training range"
+        elif value.status is Status.USED and value.note:
+            yield f"{value.field}: {value.note}"
+
+
+def _describe_software() -> Mapping[str, str]:
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"bids-film": bids_film.__version__, "python": platform.python_version(), **packages}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - started

@@ -1,0 +1,103 @@
+"""State files: one per scan, in which an outcome outlives the run that made it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bids_film
+from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.domain.errors import BidsFilmError
+from bids_film.workflow.job import (
+    Result,
+    ScanJob,
+    ScanOutcome,
+    outcome_from_json,
+    outcome_to_json,
+)
+
+LOGS = "logs"
+
+
+def state_path(output_dir: Path, model: str, relative_path: str) -> Path:
+    """State file of a scan: it mirrors the input's path, so that no two scans share one.
+
+    The `.bidsignore` keeps validators out of the folder.
+    """
+    stem = Path(relative_path).name.partition(".")[0]
+    return output_dir / LOGS / f"seg-{model}" / Path(relative_path).parent / f"{stem}.json"
+
+
+def write_outcome(path: Path, outcome: ScanOutcome) -> None:
+    """Keep an outcome; the file is there whole or not at all."""
+    write_text_atomically(path, outcome_to_json(outcome, indent=2) + "\n")
+
+
+def read_outcome(path: Path) -> ScanOutcome | None:
+    """Outcome of an earlier run; None where there is none, or none that this version can read."""
+    try:
+        return outcome_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]:
+    """Outcomes of all models for one participant, or for all, in the order of their files."""
+    paths = sorted((output_dir / LOGS).glob(f"seg-*/sub-{participant}/**/sub-*.json"))
+    return [outcome for outcome in map(read_outcome, paths) if outcome]
+
+
+def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:
+    """Turn an error into the outcome of a scan, and write a crash file with its details."""
+    known = error if isinstance(error, BidsFilmError) else None
+    message = _shorten_paths(known.message if known else describe_error(error), job)
+    crash_file = _write_crash_file(job, message, details)
+    hint = f"see {crash_file}; if it looks like a defect of bids-film, please report it"
+    if known:
+        hint = _shorten_paths(known.hint, job)
+    return ScanOutcome(
+        result=Result.FAILED,
+        entities=job.entities,
+        input=job.scan.relative_path,
+        model=job.fingerprint.get("model", {}),
+        message=message,
+        hint=hint,
+        crash_file=crash_file,
+        finished=now(),
+        fingerprint=job.fingerprint,
+    )
+
+
+def describe_error(error: Exception) -> str:
+    """One line for an error that is not ours."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for this scan"
+    return f"{type(error).__name__}: {error}"
+
+
+def now() -> str:
+    """Time of day in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _shorten_paths(text: str, job: ScanJob) -> str:
+    # Tables and pages are shared: where the data lie on this machine is nobody's business.
+    for root in (job.dataset_root, job.output_dir):
+        text = text.replace(f"{root}/", "")
+    return text
+
+
+def _write_crash_file(job: ScanJob, message: str, details: str) -> str:
+    time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    name = f"{LOGS}/crash-{time}-{job.scan.stem}.txt"
+    values = "\n".join(f"  {v.field} = {v.value} ({v.status})" for v in job.values)
+    text = (
+        f"{message}\n\nscan {job.scan.relative_path}\nmodel {job.fingerprint.get('model')}\n"
+        f"bids-film {bids_film.__version__}\nmetadata\n{values}\n\n{details}\n"
+    )
+    # Where the disk is full or the folder is gone, the message itself still gets through.
+    with suppress(BidsFilmError):
+        write_text_atomically(job.output_dir / name, text)
+        return name
+    return ""

@@ -1,0 +1,88 @@
+"""A process that segments one scan after the other: torch and the network are loaded once.
+
+It is a child of the process that runs nipype's nodes, because a node's process that is killed for
+want of memory would leave nipype waiting for ever. Jobs come in and outcomes go out as lines of
+JSON; the process ends when its input ends, or with its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from bids_film.workflow.job import job_from_json, outcome_to_json
+from bids_film.workflow.processes import end_with_parent
+from bids_film.workflow.state import record_failure
+
+if TYPE_CHECKING:
+    from bids_film.inference.engine import Engine
+    from bids_film.workflow.job import EngineSettings, ScanJob, ScanOutcome
+
+_OOM_SCORE = "800"
+
+
+def main() -> None:
+    """Serve jobs from standard input until it ends of its parent (first argument)."""
+    replies = _claim_standard_output()
+    _prepare_process(int(sys.argv[1]))
+    serve(attempt_scan, sys.stdin, replies)
+
+
+def serve(handle: Callable[[ScanJob], ScanOutcome], jobs: TextIO, replies: TextIO) -> None:
+    """Answer each line of `jobs` with one line."""
+    for line in jobs:
+        outcome = handle(job_from_json(line))
+        replies.write(outcome_to_json(outcome) + "\n")
+        replies.flush()
+
+
+def attempt_scan(job: ScanJob) -> ScanOutcome:
+    """Segment a scan; whatever goes wrong becomes its outcome, and the next one goes on."""
+    # Torch is imported here: a worker that never gets a job need not pay for it.
+    from bids_film.workflow.scan import process_scan  # noqa: PLC0415
+
+    try:
+        return process_scan(job, _load_engine(job.engine))
+    except Exception as error:  # noqa: BLE001 one bad scan in a thousand costs one line
+        return record_failure(job, error, details=traceback.format_exc())
+
+
+@lru_cache(maxsize=1)
+def _load_engine(settings: EngineSettings) -> Engine:
+    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+
+    return Engine.load(
+        settings.model,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+    )
+
+
+def _claim_standard_output() -> TextIO:
+    # What libraries print must not end up between the replies: their standard output is our log.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return replies
+
+
+def _prepare_process(parent: int) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    with suppress(OSError):
+        # Where memory runs out, the kernel should take this process and not the one that reports.
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_DATA_VARIABLE = "BIDS_FILM_TEST_DATA"
+_DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "realdata: needs the real datasets; skipped without them")
+
+
+def _find_data() -> Path:
+    return Path(os.environ.get(_DATA_VARIABLE, _DEFAULT_DATA))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _find_data().is_dir():
+        return
+    absent = pytest.mark.skip(reason=f"no real data at {_find_data()}; set {_DATA_VARIABLE}")
+    for item in items:
+        if item.get_closest_marker("realdata"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real datasets."""
+    if not _find_data().is_dir():
+        pytest.skip(f"no real data at {_find_data()}; set {_DATA_VARIABLE}")
+    return _find_data()

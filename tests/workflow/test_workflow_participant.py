@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from bids_factory import write_dataset
+from workflow_models import write_model
+
+ROOT = Path(__file__).parents[2]
+BASE = [sys.executable, "-m", "bids_film"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    write_dataset(tmp_path / "in", participants=[f"{n:02d}" for n in range(1, 4)])
+    model = write_model(tmp_path / "tiny.safetensors")
+    return [
+        *BASE,
+        str(tmp_path / "in"),
+        str(tmp_path / "out"),
+        "participant",
+        "--model",
+        str(model),
+    ]
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    home = {"HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | home,
+        start_new_session=True,
+    )
+
+
+def run(command: list[str]) -> tuple[int, str, str]:
+    with start(command) as process:
+        out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_a_run_does_what_is_missing_and_a_bad_scan_stops_no_other(
+    command: list[str], tmp_path: Path
+) -> None:
+    bad = next((tmp_path / "in/sub-02/anat").glob("*.nii.gz"))
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
+    code, out, err = run([*command, "--nprocs", "2"])
+    assert code == 1, err
+    assert "[3/3]" in out
+    assert "sub-02" in err
+    assert len(list((tmp_path / "out").glob("sub-*.html"))) == 3
+    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 2
+
+    bad.write_bytes(whole)
+    code, out, err = run([*command, "--nprocs", "1"])
+    assert code == 0, err
+    assert "2 of 3 scans are up to date" in out
+    assert "[1/1]" in out
+
+    code, out, err = run(command)
+    assert (code, out, err) == (0, "3 of 3 scans are up to date\n", "")
+
+    code, out, err = run([*BASE, *command[3:5], "group"])
+    assert code == 0, err
+    lines = (tmp_path / "out/group_seg-tiny.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 4
+    assert "SC_volume_ml" in lines[0]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_no_half_file(
+    command: list[str], tmp_path: Path, signal_number: signal.Signals, processes: str
+) -> None:
+    with start([*command, "--nprocs", processes]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, signal_number)
+        process.communicate(timeout=30)
+    expected = -signal_number if signal_number is signal.SIGKILL else 128 + signal_number
+    assert process.returncode == expected
+    deadline = time.monotonic() + 15
+    while _list_session(process.pid):
+        assert time.monotonic() < deadline, _list_session(process.pid)
+        time.sleep(0.1)
+    assert not list((tmp_path / "out").rglob(".bids-film-*.tmp"))
+
+
+def _list_session(session: int) -> list[str]:
+    """Process ids of a session that are still running."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, number = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(number) == session and state != "Z":
+            found.append(stat.parent.name)
+    return found
