@@ -219,7 +219,7 @@ def _finish(
     spreads: NDArray[np.float64],
 ) -> None:
     lesion = [value for value in settings.tissues.get("lesion", ()) if value < len(means)]
-    white = settings.tissues.get("white", ())[:1]
+    white = [value for value in settings.tissues.get("white", ()) if value < len(means)]
     if white and rng.random() < settings.healthy_probability:
         means[lesion], spreads[lesion] = means[white[0]], spreads[white[0]]
     for left, right in settings.sides:

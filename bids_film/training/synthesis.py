@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from bids_film.images.intensity import CEILING
 from bids_film.training.acquisition import Acquisition, acquire, draw_acquisition
 from bids_film.training.contrasts import Contrast, draw_contrast
 from bids_film.training.field_of_view import (
@@ -79,9 +80,6 @@ class ScanPlan:
     gamma : Gamma or None
     cropped : bool
         The field of view ends early.
-    padded : bool
-        Beyond it lies what a patch is filled up with, 0 after the normalisation; else the scan's
-        own 0.
     seed : int
         Of all that is drawn per voxel.
     """
@@ -96,7 +94,6 @@ class ScanPlan:
     dark_below: float
     gamma: Gamma | None
     cropped: bool
-    padded: bool
     seed: int
 
 
@@ -175,7 +172,6 @@ def draw_scan(
         dark_below=float(rng.uniform(0.05, 0.3)) if zeroed else 0.0,
         gamma=Gamma(exponent=draw_log(rng, settings.gamma)) if bent else None,
         cropped=bool(rng.random() < settings.crop_probability),
-        padded=bool(rng.integers(2)),
         seed=int(rng.integers(2**62)),
     )
 
@@ -229,8 +225,6 @@ def synthesise(
     image = _normalise(image)
     if plan.gamma is not None:
         image = plan.gamma(image)
-    if plan.cropped and plan.padded:
-        image = _keep(image, limits)
     return SyntheticScan(image=image[None], labels=targets, metadata=_describe(plan))
 
 
@@ -266,13 +260,13 @@ def _keep(data: Tensor, limits: tuple[slice, ...]) -> Tensor:
 
 
 def _normalise(image: Tensor) -> Tensor:
-    """Scale robustly to about 0 to 1, as `bids_film.images.intensity.normalise` does."""
+    """Do what `bids_film.images.intensity.normalise` does, from fewer voxels in a sixth of the time."""
     sample = image.reshape(-1)[::_SAMPLE_STEP].numpy()
     sample = sample[sample > 0]
     if sample.size == 0:
         return image
     low, high = (float(value) for value in np.percentile(sample, [0.5, 99.5]))
-    return (image - low).div_(max(high - low, 1e-6)).clamp_(-0.5, 1.5)
+    return (image - low).div_(max(high - low, 1e-6)).clamp_(0, CEILING)
 
 
 def _describe(plan: ScanPlan) -> Mapping[str, str | float]:

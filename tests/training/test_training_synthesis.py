@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bids_film.domain.records import from_mapping
-from bids_film.images.intensity import normalise
+from bids_film.images.intensity import CEILING, normalise
 from bids_film.training.acquisition import Acquisition, acquire, draw_acquisition
 from bids_film.training.contrasts import CONTRASTS, TISSUES, draw_contrast
 from bids_film.training.field_of_view import (
@@ -73,7 +73,7 @@ def test_a_scan_has_the_patch_s_shape_and_sound_values(
         assert scan.image.shape == (1, *PATCH)
         assert scan.image.dtype == torch.float32
         assert torch.isfinite(scan.image).all()
-        assert -0.5 <= scan.image.min() <= scan.image.max() <= 1.5
+        assert 0 <= scan.image.min() <= scan.image.max() <= CEILING
         assert scan.labels.shape == PATCH
         assert scan.labels.dtype == torch.int64
         assert set(scan.labels.unique().tolist()) <= set(range(len(BRAIN_TARGETS) + 1))

@@ -46,11 +46,16 @@ def test_two_runs_in_one_work_folder_do_not_meet(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [other]
 
 
-def test_a_temporary_run_folder_is_removed_even_after_an_error() -> None:
-    seen = []
-    with pytest.raises(ValueError, match="no"), run_folder(None, clean=False) as folder:
+def fail_in_run_folder(seen: list[Path]) -> None:
+    with run_folder(None, clean=False) as folder:
         seen.append(folder)
         raise ValueError("no")
+
+
+def test_a_temporary_run_folder_is_removed_even_after_an_error() -> None:
+    seen: list[Path] = []
+    with pytest.raises(ValueError, match="no"):
+        fail_in_run_folder(seen)
     assert not seen[0].exists()
 
 

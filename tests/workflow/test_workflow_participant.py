@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bids_factory import write_dataset
+from support.bids_factory import write_dataset
 from workflow_models import write_model
 
 ROOT = Path(__file__).parents[2]

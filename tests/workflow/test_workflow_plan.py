@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bids_factory import write_dataset
+from support.bids_factory import write_dataset
 from workflow_models import write_header
 
 from bids_film.domain.errors import InputError, UsageError
