@@ -18,6 +18,8 @@ _COMPRESSION = 6
 _NO_EXTENSIONS = b"\x00\x00\x00\x00"
 _DATA_OFFSET = 352
 _FULL_SCALE = 32767
+_LABEL_TYPES = (np.uint8, np.int16, np.int32)
+"""The three integer types that every viewer knows."""
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]], grid: Grid) -> None:
@@ -37,11 +39,8 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], grid: Grid) -> No
     UsageError
         Where the file cannot be written.
     """
-    kind = np.min_scalar_type(int(labels.max(initial=0)))
-    # The signed type where it fits: several viewers do not know unsigned 16-bit numbers.
-    kind = kind if kind.itemsize == 1 else np.promote_types(kind, np.int16)
-    if int(labels.max(initial=0)) <= np.iinfo(np.int16).max and kind.itemsize > 1:
-        kind = np.dtype(np.int16)
+    highest = int(labels.max(initial=0))
+    kind = next(kind for kind in _LABEL_TYPES if highest <= np.iinfo(kind).max)
     _write_map(path, labels.astype(kind, copy=False), grid, slope=1.0)
 
 

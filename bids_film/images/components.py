@@ -17,51 +17,65 @@ Mask = NDArray[np.bool_]
 
 def keep_largest(mask: Mask) -> Mask:
     """Keep the piece with most voxels, the first of several equal ones; `mask` if there is one."""
-    return _keep_pieces(mask, 1.0, at_most=1)
+    box, pieces = _find_pieces(mask)
+    sizes = _count_voxels(pieces)
+    return _select(mask, box, pieces, np.arange(len(sizes)) == np.argmax(sizes))
 
 
 def drop_small(mask: Mask, *, least_fraction: float) -> Mask:
     """Drop pieces that have fewer voxels than a fraction (0 to 1) of the largest one has."""
-    return _keep_pieces(mask, least_fraction)
+    box, pieces = _find_pieces(mask)
+    sizes = _count_voxels(pieces)
+    return _select(mask, box, pieces, (sizes > 0) & (sizes >= least_fraction * sizes.max()))
 
 
 def fill_holes(mask: Mask) -> Mask:
     """Add background that the mask encloses; what reaches the edge of the image is no hole."""
     box = bounding_box(mask)
-    inside = np.squeeze(mask[box], axis=_flat_axes(mask))
+    inside = _squeeze(mask, box)
     # Background around the box makes all that is outside one piece.
-    background = np.pad(~inside.astype(bool, copy=False), 1, constant_values=True)
-    pieces, count = _label(background, connectivity=1)
-    if count <= 1:
-        return mask
-    core = pieces[(slice(1, -1),) * pieces.ndim]
+    background = np.pad(~inside, 1, constant_values=True)
+    pieces = _label(background, connectivity=1)
+    outside = pieces == pieces.flat[0]
+    core = outside[(slice(1, -1),) * outside.ndim]
     filled = mask.copy()
-    filled[box] = (core != pieces.flat[0]).reshape(filled[box].shape)
+    filled[box] = ~core.reshape(filled[box].shape)
     return filled
 
 
-def _keep_pieces(mask: Mask, least_fraction: float, *, at_most: int | None = None) -> Mask:
+def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.int32]]:
+    """Give each piece within the mask's bounding box a number."""
     box = bounding_box(mask)
-    inside = np.squeeze(mask[box], axis=_flat_axes(mask))
-    pieces, count = _label(inside, connectivity=inside.ndim)
-    if count <= 1:
-        return mask
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    inside = _squeeze(mask, box)
+    return box, _label(inside, connectivity=inside.ndim)
+
+
+def _count_voxels(pieces: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Voxels of each piece; none for the background."""
+    sizes = np.bincount(pieces.ravel(), minlength=1)
     sizes[0] = 0
-    wanted = sizes >= max(1.0, least_fraction * sizes.max())
-    wanted[np.flatnonzero(wanted)[at_most:] if at_most else []] = False
+    return np.asarray(sizes, dtype=np.int64)
+
+
+def _select(
+    mask: Mask, box: tuple[slice, ...], pieces: NDArray[np.int32], wanted: NDArray[np.bool_]
+) -> Mask:
+    if np.count_nonzero(wanted) >= len(wanted) - 1:
+        return mask
     kept = np.zeros_like(mask)
     kept[box] = wanted[pieces].reshape(kept[box].shape)
     return kept
 
 
-def _label(mask: Mask, *, connectivity: int) -> tuple[NDArray[np.int32], int]:
-    structure = ndimage.generate_binary_structure(mask.ndim, connectivity)
+def _squeeze(mask: Mask, box: tuple[slice, ...]) -> Mask:
+    """Crop, without the axes along which the whole image has a single voxel."""
+    inside = mask[box].astype(bool, copy=False)
+    kept = [size for size, whole in zip(inside.shape, mask.shape, strict=True) if whole > 1]
+    return inside.reshape(kept or inside.shape)
+
+
+def _label(mask: Mask, *, connectivity: int) -> NDArray[np.int32]:
     pieces = np.zeros(mask.shape, dtype=np.int32)
-    return pieces, int(ndimage.label(mask, structure, output=pieces))
-
-
-def _flat_axes(mask: Mask) -> tuple[int, ...]:
-    """Axes of a single voxel, but for one axis that has to stay."""
-    flat = tuple(axis for axis, size in enumerate(mask.shape) if size == 1)
-    return flat[1:] if len(flat) == mask.ndim else flat
+    structure = ndimage.generate_binary_structure(mask.ndim, connectivity)
+    ndimage.label(mask, structure, output=pieces)
+    return pieces

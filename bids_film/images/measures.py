@@ -8,7 +8,7 @@ measure                       both empty    one empty
 Dice, Jaccard                 1             0
 HD95, ASSD                    NaN           NaN
 volume difference in mL       0             the other one's volume
-volume difference in percent  NaN           −100, or NaN without a reference
+volume difference in percent  NaN           -100, or NaN without a reference
 ============================  ============  =======================
 
 An empty mask has no surface, so no distance is right: NaN is left out of means, and how many were
@@ -67,14 +67,14 @@ def measure_structure(
 
 
 def dice(prediction: Mask, reference: Mask) -> float:
-    """Overlap, 2 |A ∩ B| / (|A| + |B|); 1 where both are empty."""
+    """Overlap, 2 · intersection / (size + size); 1 where both are empty."""
     _check_shapes(prediction, reference)
     total = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
     return 2 * _count_common(prediction, reference) / total if total else 1.0
 
 
 def jaccard(prediction: Mask, reference: Mask) -> float:
-    """Overlap, |A ∩ B| / |A ∪ B|; 1 where both are empty."""
+    """Overlap, intersection / union; 1 where both are empty."""
     overlap = dice(prediction, reference)
     return overlap / (2 - overlap)
 
@@ -135,8 +135,8 @@ def surface_distances_mm(
         Where the two shapes differ.
     """
     _check_shapes(prediction, reference)
-    one = _surface_points(prediction) * np.asarray(spacing_mm, dtype=np.float64)
-    other = _surface_points(reference) * np.asarray(spacing_mm, dtype=np.float64)
+    one = _surface_points_mm(prediction, spacing_mm)
+    other = _surface_points_mm(reference, spacing_mm)
     if not (len(one) and len(other)):
         return np.zeros(0), np.zeros(0)
     return _nearest(one, other), _nearest(other, one)
@@ -152,8 +152,8 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _surface_points(mask: Mask) -> NDArray[np.int64]:
-    """Voxel indices of the surface, shape (n, axes)."""
+def _surface_points_mm(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    """Voxel centres of the surface along the image's axes, shape (n, axes)."""
     box = bounding_box(mask)
     inner = np.pad(mask[box].astype(bool, copy=False), 1)
     core = (slice(1, -1),) * mask.ndim
@@ -162,8 +162,9 @@ def _surface_points(mask: Mask) -> NDArray[np.int64]:
         if size > 1:
             for step in (slice(None, -2), slice(2, None)):
                 inside &= inner[(*core[:axis], step, *core[axis + 1 :])]
-    start = [part.start for part in box]
-    return np.argwhere(inner[core] & ~inside) + np.array(start)
+    start = np.array([part.start for part in box])
+    places = np.argwhere(inner[core] & ~inside) + start
+    return np.asarray(places * np.asarray(spacing_mm), dtype=np.float64)
 
 
 def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -38,10 +38,13 @@ def resize_matrix(size_in: int, size_out: int) -> Image:
     centers = (np.arange(size_out) + 0.5) * scale - 0.5
     reach = int(np.ceil(width)) + 1
     positions = np.arange(-reach, size_in + reach)
-    weights = np.maximum(0, 1 - np.abs(centers[:, None] - positions[None, :]) / width)
+    offsets = positions[None, :] - centers[:, None]
+    weights = np.maximum(0, 1 - np.abs(offsets) / width)
+    weights /= weights.sum(axis=1, keepdims=True)
+    if scale > 1:
+        weights = _center(weights, offsets)
     matrix = np.zeros((size_out, size_in))
     np.add.at(matrix.T, positions.clip(0, size_in - 1), weights.T)
-    matrix /= matrix.sum(axis=1, keepdims=True)
     return matrix.astype(np.float32)
 
 
@@ -163,6 +166,17 @@ def resample_to_grid(
         mode="grid-constant",
     )
     return result
+
+
+def _center(weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tilt each row until its weights lie around offset 0.
+
+    A widened triangle sees a fractional number of voxels unevenly; without this, edges would move
+    by up to a tenth of a voxel, in and out along the axis.
+    """
+    mean = (weights * offsets).sum(axis=1, keepdims=True)
+    variance = (weights * (offsets - mean) ** 2).sum(axis=1, keepdims=True)
+    return np.asarray(weights * (1 - mean * (offsets - mean) / variance))
 
 
 def _apply(matrix: Image, image: Image, axis: int) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_film.domain.errors import BidsFilmError, InputError, ModelFileError
+from bids_film.domain.errors import BidsFilmError, MetadataError, ModelFileError
 from bids_film.domain.records import from_mapping
 from bids_film.metadata.fields import (
     CategoricalField,
@@ -19,27 +20,20 @@ from bids_film.metadata.fields import (
     field_from_dict,
     field_to_dict,
 )
+from bids_film.metadata.fitting import Statistics, fit_levels, fit_statistics, to_number
 from bids_film.metadata.parse import Status
-from bids_film.metadata.resolve import FieldValue
+from bids_film.metadata.resolve import FieldValue, join_notes
+from bids_film.metadata.units import format_range
 
 MetadataValues = Mapping[str, str | float | None]
 """Field to its value; None where it is not known."""
 
-_FLAT = 1e-6
 _CONTINUOUS_WIDTH = 2
+_ROUNDING = 0.01
+"""Share of a value by which it may leave the training range without a word."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """How a continuous field was distributed in training, after its logarithm where it has one."""
-
-    mean: float
-    deviation: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Encoded:
     """Metadata of one scan as the network takes them.
 
@@ -60,114 +54,133 @@ class Encoder:
     """Encodes each field in a span of its own.
 
     A categorical field of K levels becomes a one-hot of K. A continuous field becomes its
-    standardised value, kept to the range of the training data, and a 1. The span of a field that is
-    not known is zero: the network puts a learned embedding there.
+    standardised value, clamped to the range of the training data, and a 1. The span of a field that
+    is not known is zero: the network puts a learned embedding there.
 
     Attributes
     ----------
     fields : tuple[Field, ...]
-        Categorical ones with the levels that were fitted.
+        Categorical ones with the levels that the training data had.
     statistics : Mapping[str, Statistics]
-        Of each continuous field.
+        Of each continuous field, by name.
+
+    Raises
+    ------
+    MetadataError
+        Where fields and statistics do not fit together.
     """
 
     fields: tuple[Field, ...] = ()
-    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _check_fields(self.fields)
+        _check_statistics(self.fields, self.statistics)
 
     @staticmethod
     def fit(fields: Sequence[Field], rows: Sequence[MetadataValues]) -> Encoder:
         """Fit an encoder to the training data.
 
+        Of the levels that a field declares, those are kept that the data have: for another one the
+        network would have weights that nothing ever trained. Such a level is unknown to the model.
+
         Parameters
         ----------
         fields : Sequence[Field]
         rows : Sequence[Mapping[str, str | float | None]]
-            Values of each training scan.
+            Values of each training scan, as `resolve` gives them.
 
         Raises
         ------
-        InputError
-            For a field that no training scan has a value of.
+        MetadataError
+            For a field of which no training scan has a value.
         """
         fitted: list[Field] = []
         statistics: dict[str, Statistics] = {}
         for entry in fields:
             seen = [value for row in rows if (value := row.get(entry.name)) is not None]
-            if not seen and not (isinstance(entry, CategoricalField) and entry.levels):
-                raise InputError(
-                    f"no training scan has a usable value of the metadata field {entry.name!r}",
-                    hint="leave it out of [metadata] fields, or supply it with --metadata-file",
+            if not seen:
+                raise MetadataError(
+                    f"none of the {len(rows)} training scans has a usable value of the metadata "
+                    f"field {entry.name!r}",
+                    hint="leave it out of the recipe's fields, or supply it with --metadata-file",
                 )
             if isinstance(entry, CategoricalField):
-                levels = entry.levels or tuple(sorted({str(value) for value in seen}))
-                fitted.append(replace(entry, levels=levels))
+                fitted.append(fit_levels(entry, [str(value) for value in seen]))
             else:
                 fitted.append(entry)
-                statistics[entry.name] = _fit_statistics(entry, [float(value) for value in seen])
+                statistics[entry.name] = fit_statistics(entry, seen)
         return Encoder(fields=tuple(fitted), statistics=statistics)
-
-    @property
-    def spans(self) -> tuple[tuple[int, int], ...]:
-        """Where each field lies in the vector, as (start, stop)."""
-        ends = np.cumsum([_width(entry) for entry in self.fields]).tolist()
-        return tuple(zip([0, *ends[:-1]], ends, strict=True)) if ends else ()
 
     @property
     def width(self) -> int:
         """Length of the vector."""
         return sum(_width(entry) for entry in self.fields)
 
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Where each field lies in the vector, as (start, stop)."""
+        stops = np.cumsum([0, *(_width(entry) for entry in self.fields)]).tolist()
+        return tuple(itertools.pairwise(stops))
+
     def encode(self, values: MetadataValues) -> Encoded:
-        """Encode one scan's values; fields that are absent or None are not known."""
+        """Encode one scan's values.
+
+        A field that is absent, None, or has a level that training did not have is not known.
+
+        Raises
+        ------
+        MetadataError
+            Where a continuous field is given a text.
+        """
         vector = np.zeros(self.width, dtype=np.float32)
         known = np.zeros(len(self.fields), dtype=np.float32)
-        for index, (entry, (start, _)) in enumerate(zip(self.fields, self.spans, strict=True)):
-            value = values.get(entry.name)
-            if isinstance(entry, CategoricalField):
-                if value in entry.levels:
-                    vector[start + entry.levels.index(str(value))] = 1
-                    known[index] = 1
-            elif isinstance(value, int | float) and _is_usable(entry, value):
-                vector[start : start + 2] = self._standardise(entry, value), 1
+        for index, (entry, (start, stop)) in enumerate(zip(self.fields, self.spans, strict=True)):
+            part = self._encode_value(entry, values.get(entry.name))
+            if part is not None:
+                vector[start:stop] = part
                 known[index] = 1
         return Encoded(vector=vector, known=known)
 
     def check(self, value: FieldValue) -> FieldValue:
-        """Mark a level that was not seen in training, or a number outside what was."""
-        entry = {known.name: known for known in self.fields}[value.field]
+        """Mark a level that training did not have, or a number outside the range that it had.
+
+        Such a level becomes unknown; such a number is kept, and the network sees the nearest end of
+        the range.
+        """
+        entry = self._find_field(value.field)
         if value.value is None:
             return value
         if isinstance(entry, CategoricalField):
-            if value.value in entry.levels:
-                return value
-            note = f"not among the levels of the training data: {', '.join(entry.levels)}"
-            return replace(
-                value, value=None, status=Status.UNKNOWN_LEVEL, note=_join(value.note, note)
-            )
+            level = entry.find_level(str(value.value))
+            if level is not None:
+                return replace(value, value=level)
+            trained_on = self.trained_on(entry.name)
+            note = f"the model was not trained on {value.value!r}, only on {trained_on}"
+            note = join_notes(value.note, note)
+            return replace(value, value=None, status=Status.UNKNOWN_LEVEL, note=note)
         low, high = self.range_of(entry.name)
-        if low <= float(value.value) <= high:
+        number = to_number(entry, value.value)
+        slack = _ROUNDING * max(abs(number), min(abs(low), abs(high)))
+        if low - slack <= number <= high + slack:
             return value
-        unit = f" {entry.unit}" if entry.unit else ""
-        note = f"outside the training range {low:.4g}–{high:.4g}{unit}: used as its nearest end"
-        return replace(value, outside_range=True, note=_join(value.note, note))
+        note = f"outside the training range {self.trained_on(entry.name)}: its nearest end is used"
+        return replace(value, outside_range=True, note=join_notes(value.note, note))
 
     def range_of(self, name: str) -> tuple[float, float]:
         """Lowest and highest value of a continuous field in training, in its unit."""
-        entry = next(known for known in self.fields if known.name == name)
-        stats = self.statistics[name]
-        slack = _FLAT * max(1.0, abs(stats.high))
-        low, high = stats.low - slack, stats.high + slack
+        entry, stats = self._find_field(name), self.statistics[name]
         if isinstance(entry, ContinuousField) and entry.scale == "log":
-            return math.exp(low), math.exp(high)
-        return low, high
+            # Twelve digits take off what logarithm and exponential leave behind.
+            return float(f"{math.exp(stats.low):.12g}"), float(f"{math.exp(stats.high):.12g}")
+        return stats.low, stats.high
 
-    def describe_training(self, name: str) -> str:
-        """Describe what a field was in the training data: its levels, or its range with unit."""
-        entry = next(known for known in self.fields if known.name == name)
+    def trained_on(self, name: str) -> str:
+        """Levels or range of a field in training, in words."""
+        entry = self._find_field(name)
         if isinstance(entry, CategoricalField):
             return ", ".join(entry.levels)
-        low, high = self.range_of(name)
-        return f"{low:.4g}–{high:.4g} {entry.unit}".rstrip()
+        return format_range(*self.range_of(name), entry.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """Write as plain values for JSON."""
@@ -183,61 +196,62 @@ class Encoder:
         Raises
         ------
         ModelFileError
-            Where a part is missing, of the wrong type, or not a number.
+            Where a part is missing, of the wrong type, or does not fit the others.
         """
         try:
-            encoder = Encoder(
+            return Encoder(
                 fields=tuple(field_from_dict(entry) for entry in content["fields"]),
                 statistics={
                     str(name): from_mapping(Statistics, entry, where=f"statistics of {name}")
                     for name, entry in content["statistics"].items()
                 },
             )
-            _check(encoder)
-        except (BidsFilmError, KeyError, TypeError, AttributeError, ValueError) as problem:
+        except KeyError as problem:
+            raise ModelFileError(f"the metadata encoder lacks {problem}") from problem
+        except (BidsFilmError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
             raise ModelFileError(f"the metadata encoder cannot be read: {problem}") from problem
-        return encoder
 
-    def _standardise(self, entry: ContinuousField, value: float) -> float:
+    def _find_field(self, name: str) -> Field:
+        for entry in self.fields:
+            if entry.name == name:
+                return entry
+        known = ", ".join(entry.name for entry in self.fields) or "none"
+        raise MetadataError(f"the encoder has no field {name!r}; its fields: {known}")
+
+    def _encode_value(self, entry: Field, value: str | float | None) -> list[float] | None:
+        if value is None:
+            return None
+        if isinstance(entry, CategoricalField):
+            level = entry.find_level(str(value))
+            return None if level is None else [float(level == one) for one in entry.levels]
+        number = to_number(entry, value)
         stats = self.statistics[entry.name]
-        number = math.log(value) if entry.scale == "log" else float(value)
-        return (min(max(number, stats.low), stats.high) - stats.mean) / stats.deviation
-
-
-def _fit_statistics(entry: ContinuousField, seen: Sequence[float]) -> Statistics:
-    numbers = np.log(seen) if entry.scale == "log" else np.asarray(seen)
-    deviation = float(numbers.std())
-    return Statistics(
-        mean=float(numbers.mean()),
-        deviation=deviation if deviation > _FLAT else 1.0,
-        low=float(numbers.min()),
-        high=float(numbers.max()),
-    )
+        scaled = math.log(number) if entry.scale == "log" else number
+        clamped = min(max(scaled, stats.low), stats.high)
+        return [(clamped - stats.mean) / stats.deviation, 1.0]
 
 
 def _width(entry: Field) -> int:
     return len(entry.levels) if isinstance(entry, CategoricalField) else _CONTINUOUS_WIDTH
 
 
-def _is_usable(entry: ContinuousField, value: float) -> bool:
-    return math.isfinite(value) and (entry.scale != "log" or value > 0)
+def _check_fields(fields: Sequence[Field]) -> None:
+    names = [entry.name for entry in fields]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise MetadataError(f"metadata fields come twice: {', '.join(repeated)}")
+    for entry in fields:
+        if isinstance(entry, CategoricalField) and not entry.levels:
+            raise MetadataError(f"field {entry.name}: it has no levels", hint="fit an encoder")
 
 
-def _join(first: str, second: str) -> str:
-    return f"{first}; {second}" if first else second
-
-
-def _check(encoder: Encoder) -> None:
-    names = [entry.name for entry in encoder.fields]
-    if len(set(names)) != len(names):
-        raise ValueError(f"a field comes twice: {names}")
-    for entry in encoder.fields:
-        if isinstance(entry, CategoricalField):
-            if not entry.levels or len(set(entry.levels)) != len(entry.levels):
-                raise ValueError(f"expected different levels of {entry.name}, got {entry.levels}")
-            continue
-        numbers = asdict(encoder.statistics[entry.name]).values()
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"the statistics of {entry.name} are not finite")
-        if encoder.statistics[entry.name].deviation <= 0:
-            raise ValueError(f"the deviation of {entry.name} is not positive")
+def _check_statistics(fields: Sequence[Field], statistics: Mapping[str, Statistics]) -> None:
+    expected = {entry.name for entry in fields if isinstance(entry, ContinuousField)}
+    if set(statistics) != expected:
+        raise MetadataError(
+            f"expected statistics of {sorted(expected)}, got those of {sorted(statistics)}"
+        )
+    for name, stats in statistics.items():
+        finite = all(math.isfinite(number) for number in asdict(stats).values())
+        if not (finite and stats.deviation > 0 and stats.low <= stats.high):
+            raise MetadataError(f"field {name}: its statistics cannot be right: {stats}")

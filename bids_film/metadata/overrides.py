@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_film.domain.errors import MetadataError, UsageError
@@ -14,7 +14,7 @@ from bids_film.metadata.parse import Status, is_missing
 from bids_film.metadata.resolve import resolve
 
 Row = Mapping[str, str]
-"""Column to text."""
+"""Column to text; labels without ``sub-`` and ``ses-``, and an empty session for all of them."""
 
 _PARTICIPANT, _SESSION = "participant_id", "session_id"
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -93,7 +93,7 @@ def read_metadata_file(path: Path) -> list[Row]:
     lines_of: dict[tuple[str, str], int] = {}
     for number, line in lines[1:]:
         row = _read_row(line, columns, where=f"{path}, line {number}")
-        first = lines_of.setdefault(_key_of(row), number)
+        first = lines_of.setdefault((row[_PARTICIPANT], row.get(_SESSION, "")), number)
         if first != number:
             raise MetadataError(
                 f"{path}: lines {first} and {number} are both about {_name_row(row)}",
@@ -125,22 +125,18 @@ def metadata_file_source(
     MetadataSource or None
         None where no row is about the scan.
     """
-    wanted = ((entities["sub"], ""), (entities["sub"], entities.get("ses", "")))
+    own = [row for row in rows if row[_PARTICIPANT] == entities["sub"]]
     values: dict[str, str] = {}
-    for row in _find_rows(rows, dict.fromkeys(wanted)):
-        for column, cell in row.items():
-            if column not in (_PARTICIPANT, _SESSION) and not (
-                column in values and is_missing(cell)
-            ):
-                values[column] = cell
+    for session in dict.fromkeys(("", entities.get("ses", ""))):
+        for row in own:
+            if row.get(_SESSION, "") == session:
+                given = {name: cell for name, cell in row.items() if not is_missing(cell)}
+                values = {**row, **values, **given}
+    for column in (_PARTICIPANT, _SESSION):
+        values.pop(column, None)
     if not values:
         return None
     return MetadataSource(kind=SourceKind.METADATA_FILE, file=path.name, values=values)
-
-
-def _find_rows(rows: Sequence[Row], keys: Mapping[tuple[str, str], None]) -> Iterator[Row]:
-    for key in keys:
-        yield from (row for row in rows if _key_of(row) == key)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -185,17 +181,15 @@ def _read_row(line: str, columns: tuple[str, ...], *, where: str) -> Row:
             hint="write n/a where a value is missing, and one tab between two cells",
         )
     row = dict(zip(columns, cells, strict=True))
-    if is_missing(row[_PARTICIPANT].removeprefix("sub-")):
+    row[_PARTICIPANT] = row[_PARTICIPANT].removeprefix("sub-")
+    if not row[_PARTICIPANT]:
         raise MetadataError(f"{where}: it does not say which participant it is about")
+    if _SESSION in row:
+        session = row[_SESSION].removeprefix("ses-")
+        row[_SESSION] = "" if session.casefold() == "n/a" else session
     return row
 
 
-def _key_of(row: Row) -> tuple[str, str]:
-    session = row.get(_SESSION, "")
-    session = "" if is_missing(session) else session.removeprefix("ses-")
-    return row[_PARTICIPANT].removeprefix("sub-"), session
-
-
 def _name_row(row: Row) -> str:
-    participant, session = _key_of(row)
-    return f"participant {participant}" + (f", session {session}" if session else "")
+    session = row.get(_SESSION, "")
+    return f"participant {row[_PARTICIPANT]}" + (f", session {session}" if session else "")

@@ -174,8 +174,9 @@ def _parse_quantity(field: ContinuousField, text: str, declared: str | None) -> 
     if written and not _is_unit(written, field.unit):
         return _invalid(f"expected a number{_name_units(field)}, got {show_raw(text)}")
     bound = bool(match["bound"] or match["plus"])
-    note = f"{show_raw(text)} is taken as its bound" if bound else ""
-    return _weigh(field, float(number.replace(",", ".")), written or declared, note=note)
+    value = float(number.replace(",", "."))
+    note = f"{show_raw(text)} is taken as {format_number(value)}" if bound else ""
+    return _weigh(field, value, written or declared, note=note)
 
 
 def _weigh(field: ContinuousField, number: float, declared: str | None, *, note: str) -> Parsed:

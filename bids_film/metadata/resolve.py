@@ -250,6 +250,6 @@ def _describe_problem(problem: FieldValue) -> str:
 
 
 def _explain_unknown(value: FieldValue) -> str:
-    if value.status is not Status.MISSING or value.note:
-        return join_notes(str(value.status), value.note).replace("; ", ": ", 1)
+    if value.note:
+        return f"{value.status}: {value.note}"
     return f"{value.key} is {show_raw(value.raw)} in {value.file}" if value.source else "not given"

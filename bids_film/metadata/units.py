@@ -12,6 +12,10 @@ from dataclasses import dataclass
 _LARMOR_MHZ_PER_T = 42.577478518
 """Of hydrogen (CODATA 2018): tables give the imaging frequency for the field strength."""
 
+_TINY, _HUGE = 1e-9, 1e12
+_NOUNS = frozenset({"year", "month", "week", "day", "degree"})
+"""Units that are written as words, and so have a plural."""
+
 _IGNORED = re.compile(r"[\s.^]+")
 _WORDS = re.compile(r"[^\W\d_]+(?:\^?[23](?!\d))?|°")
 
@@ -129,19 +133,27 @@ def convert(value: float, unit: Unit, to: str) -> float:
 
 
 def format_number(value: float) -> str:
-    """Write a number to six digits and without an exponent: 0.00001 and not 1e-05."""
+    """Write a number to six digits, and without an exponent where it is not enormous."""
     text = f"{value:.6g}"
-    return f"{value:.12f}".rstrip("0").rstrip(".") if "e-" in text else text
+    if "e-" in text:
+        return f"{value:.12f}".rstrip("0").rstrip(".") if abs(value) > _TINY else text
+    return f"{value:.0f}" if "e+" in text and abs(value) < _HUGE else text
 
 
 def format_quantity(value: float, unit: str) -> str:
-    """Write a number with its unit."""
-    return f"{format_number(value)} {unit}".rstrip()
+    """Write a number with its unit: ``2.3 s``, ``45 years``."""
+    return f"{format_number(value)} {_pluralise(value, unit)}".rstrip()
 
 
 def format_range(low: float, high: float, unit: str) -> str:
-    """Write a range with its unit."""
-    return f"{format_number(low)}–{format_number(high)} {unit}".rstrip()
+    """Write a range with its unit: ``1.5–3 T``, ``0–120 years``; one number where both are it."""
+    if low == high:
+        return format_quantity(low, unit)
+    return f"{format_number(low)}–{format_number(high)} {_pluralise(high, unit)}".rstrip()
+
+
+def _pluralise(value: float, unit: str) -> str:
+    return f"{unit}s" if value != 1 and unit in _NOUNS else unit
 
 
 def _match(folded: str, units: Iterable[Unit]) -> Unit | None:

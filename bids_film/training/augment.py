@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bids_film.images.intensity import CEILING
 from bids_film.training import intensity
 from bids_film.training.augment_settings import PRESETS, AugmentSettings
 from bids_film.training.intensity import IntensityStep
@@ -112,10 +113,13 @@ def apply_spatial(
 
 
 def apply_intensity(augmentation: Augmentation, image: Tensor) -> Tensor:
-    """Change the appearance of an image of shape (channels, *spatial)."""
+    """Change the appearance of an image of shape (channels, *spatial).
+
+    What leaves the range that normalised scans have is clipped, as it would be on a scan.
+    """
     for step in augmentation.steps:
         image = step(image)
-    return image
+    return image.clamp(0, CEILING) if augmentation.steps else image
 
 
 def augment_example(

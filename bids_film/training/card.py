@@ -32,7 +32,7 @@ def _lines(header: ModelHeader) -> Iterator[str]:
     yield "| metadata read | in the training data |"
     yield "| --- | --- |"
     for field in header.encoder.fields:
-        yield f"| {field.name} | {header.encoder.describe_training(field.name)} |"
+        yield f"| {field.name} | {header.encoder.trained_on(field.name)} |"
     yield ""
     config = header.network
     yield (

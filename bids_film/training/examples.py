@@ -172,9 +172,13 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
     reference = read_reference(scan, recipe.structures, volume.grid, read=read)
     labels = prepare_labels(to_channels(reference, recipe.label_table), prepared)
     names = [target.name for target in recipe.structures]
+    image = prepared.image.astype(np.float16)
+    if recipe.data.labelled_slices_only:
+        labelled = labels.any(axis=(0, 1))
+        image, labels = image[..., labelled], labels[..., labelled]
     return Example(
         scan=scan,
-        image=prepared.image.astype(np.float16),
+        image=image,
         labels=labels,
         annotated=np.array([name in reference.annotated for name in names]),
         values=resolve_values(scan, recipe.metadata_fields),

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from bids_film.training.separable import apply_matrices, gaussian_matrix, smooth_field
+from bids_film.training.synthesis_settings import SynthesisSettings
 
 _OUTER_FLUID = 24
 """FreeSurfer's value of the fluid around the brain."""
 
-_SIDE_PROBABILITY = 0.4
+_BOX_STEP, _SIDE_PROBABILITY = 4, 0.4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +98,50 @@ def find_box(mask: Tensor, *, step: int = 1) -> Box:
         first.append(int(found[0]) * step if len(found) else 0)
         last.append(int(found[-1]) * step if len(found) else (size - 1) * step)
     return Box(first=tuple(first), last=tuple(last))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """Where a label map has what.
+
+    Attributes
+    ----------
+    brain, whole : Box
+        Of the brain, and of all that is not background.
+    values : int
+        One more than the largest value.
+    spacing_mm : float
+    """
+
+    brain: Box
+    whole: Box
+    values: int
+    spacing_mm: float
+
+
+def find_head(label_map: Tensor, spacing_mm: float, *, brain_below: int) -> Head:
+    """Find the boxes around head and brain, from every fourth voxel along each axis."""
+    coarse = label_map[::_BOX_STEP, ::_BOX_STEP, ::_BOX_STEP]
+    return Head(
+        brain=find_box((coarse > 0) & (coarse < brain_below), step=_BOX_STEP),
+        whole=find_box(coarse > 0, step=_BOX_STEP),
+        values=int(label_map.max()) + 1,
+        spacing_mm=spacing_mm,
+    )
+
+
+def draw_center(
+    settings: SynthesisSettings, rng: np.random.Generator, head: Head, size_mm: Sequence[float]
+) -> tuple[float, ...]:
+    """Draw the voxel of the label map in the middle of a patch of so many mm."""
+    reach = settings.center_shift_mm / head.spacing_mm
+    center = [middle + rng.uniform(-reach, reach) for middle in head.brain.center]
+    if rng.random() < settings.roaming_probability:
+        for axis, length in enumerate(size_mm):
+            low = head.whole.first[axis] + length / head.spacing_mm / 2
+            high = head.whole.last[axis] - length / head.spacing_mm / 2
+            center[axis] = rng.uniform(low, high) if low < high else center[axis]
+    return tuple(center)
 
 
 def face_plane(box: Box, rng: np.random.Generator) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bids_film.training.contrasts import Contrast
 from bids_film.training.separable import acquisition_matrices, apply_matrices
+from bids_film.training.spatial import flat_index
 
 
 def paint(
@@ -38,13 +39,13 @@ def paint(
     """
     shape = located.shape[1:]
     flat, means = label_map.reshape(-1), contrast.means
-    tissue = flat.index_select(0, _flat_index(located, label_map.shape, reach=0)).to(torch.int32)
+    tissue = flat.index_select(0, flat_index(located, label_map.shape)).to(torch.int32)
     image = means.index_select(0, tissue)
     reach = round(scale / 2)
     if reach > 0:
         # The voxel's middle and two opposite corners, then a blur, look like all eight corners and
         # take a third of the time.
-        corner = _flat_index(located, label_map.shape, reach=reach)
+        corner = flat_index(located, label_map.shape, reach=reach)
         across = reach * sum(label_map.stride())
         for index in (corner, corner + across):
             values = flat.index_select(0, index).to(torch.int32)
@@ -53,14 +54,6 @@ def paint(
     grain = _draw_grain(shape, contrast.grain, seed).reshape(-1)
     image.addcmul_(contrast.spreads.index_select(0, tissue), grain)
     return tissue.view(shape), image.view(shape)
-
-
-def _flat_index(located: Tensor, shape: Sequence[int], *, reach: int) -> Tensor:
-    index = torch.zeros(located.shape[1:], dtype=torch.int32)
-    for axis, size in enumerate(shape):
-        nearest = (located[axis] - reach / 2).round_().clamp_(0, size - 1 - reach)
-        index = index.mul_(size).add_(nearest.to(torch.int32))
-    return index.view(-1)
 
 
 def _draw_grain(shape: Sequence[int], grain: int, seed: int) -> Tensor:

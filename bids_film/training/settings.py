@@ -52,11 +52,15 @@ class DataSettings:
     exclude : tuple[str, ...]
         Scans to leave out, as patterns of paths relative to a dataset's root
         (``sub-01/*``, ``*_run-2_*``).
+    labelled_slices_only : bool
+        For 2-D networks: slices without any label were not annotated, and are neither learned from
+        nor evaluated.
     """
 
     images: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    labelled_slices_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -176,13 +176,38 @@ def sample_linear(image: Tensor, located: Tensor) -> Tensor:
 
 def sample_nearest(labels: Tensor, located: Tensor) -> Tensor:
     """Look labels (*spatial) up at positions (axes, *patch); 0 outside."""
-    index = torch.zeros(located.shape[1:], dtype=torch.int64)
-    inside = torch.ones(located.shape[1:], dtype=torch.bool)
+    found = (
+        labels.reshape(-1)
+        .index_select(0, flat_index(located, labels.shape))
+        .view(located.shape[1:])
+    )
     for axis, size in enumerate(labels.shape):
-        nearest = located[axis].round()
-        inside &= (nearest >= 0) & (nearest <= size - 1)
-        index = index * size + nearest.clamp(0, size - 1).to(torch.int64)
-    return labels.reshape(-1)[index] * inside
+        found *= (located[axis] + 0.5 > 0) & (located[axis] + 0.5 < size)
+    return found
+
+
+def flat_index(located: Tensor, shape: Sequence[int], *, reach: int = 0) -> Tensor:
+    """Find the voxel nearest to each position, as an index into the flattened source.
+
+    Parameters
+    ----------
+    located : Tensor
+        Shape (axes, *patch); beyond the source its border goes on.
+    shape : sequence of int
+        Of the source, contiguous and of less than 2**31 voxels.
+    reach : int
+        The index is that of the lower corner of a cube of so many voxels about the position.
+
+    Returns
+    -------
+    Tensor
+        int32, one axis.
+    """
+    index = torch.zeros(located.shape[1:], dtype=torch.int32)
+    for axis, size in enumerate(shape):
+        nearest = (located[axis] - reach / 2).round_().clamp_(0, size - 1 - reach)
+        index = index.mul_(size).add_(nearest.to(torch.int32))
+    return index.view(-1)
 
 
 def crop_or_pad(data: Tensor, patch: Sequence[int], *, center: Sequence[float]) -> Tensor:

@@ -20,12 +20,14 @@ from bids_film.images.intensity import CEILING
 from bids_film.training.acquisition import Acquisition, acquire, draw_acquisition
 from bids_film.training.contrasts import Contrast, draw_contrast
 from bids_film.training.field_of_view import (
-    Box,
+    Head,
     Stripping,
+    draw_center,
     draw_limits,
     draw_stripping,
     face_plane,
     find_box,
+    find_head,
     strip_weights,
 )
 from bids_film.training.intensity import Gamma
@@ -35,7 +37,7 @@ from bids_film.training.spatial import Deformation, draw_deformation, draw_log, 
 from bids_film.training.synthesis_settings import SynthesisSettings
 
 _OUTER_FLUID, _SPINAL_FLUID = 24, 524
-_BOX_STEP, _SAMPLE_STEP = 4, 13
+_SAMPLE_STEP = 13
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,8 @@ class ScanPlan:
 
     Attributes
     ----------
+    center : tuple[float, ...]
+        Voxel of the label map in the middle of the scan.
     deformation : Deformation
     mirrored : bool
         Left and right are exchanged.
@@ -84,6 +88,7 @@ class ScanPlan:
         Of all that is drawn per voxel.
     """
 
+    center: tuple[float, ...]
     deformation: Deformation
     mirrored: bool
     contrast: Contrast
@@ -134,8 +139,7 @@ def draw_scan(
     *,
     patch: Sequence[int],
     spacing_mm: float,
-    brain: Box,
-    values: int,
+    head: Head,
 ) -> ScanPlan:
     """Draw everything about a scan.
 
@@ -146,10 +150,7 @@ def draw_scan(
     patch : sequence of int
     spacing_mm : float
         Of the patch.
-    brain : Box
-        Of the brain in the label map.
-    values : int
-        One more than the largest value of the label map.
+    head : Head
     """
     mirrored = bool(rng.random() < settings.flip_probability)
     deformation = draw_deformation(
@@ -162,13 +163,14 @@ def draw_scan(
     strength = rng.uniform(0, settings.bias_strength) * 1.4**3
     bias = rng.standard_normal(rng.integers(4, 7, 3), dtype=np.float32) * np.float32(strength)
     return ScanPlan(
+        center=draw_center(settings, rng, head, [size * spacing_mm for size in patch]),
         deformation=deformation,
         mirrored=mirrored,
-        contrast=draw_contrast(settings, rng, values),
+        contrast=draw_contrast(settings, rng, head.values),
         bias=torch.from_numpy(bias),
         acquisition=draw_acquisition(settings, rng),
         stripping=draw_stripping(rng, spacing_mm=spacing_mm) if stripped else None,
-        face=face_plane(brain, rng) if defaced else None,
+        face=face_plane(head.brain, rng) if defaced else None,
         dark_below=float(rng.uniform(0.05, 0.3)) if zeroed else 0.0,
         gamma=Gamma(exponent=draw_log(rng, settings.gamma)) if bent else None,
         cropped=bool(rng.random() < settings.crop_probability),
@@ -201,18 +203,14 @@ def synthesise(
     rng : numpy.random.Generator
     """
     label_map = label_map.contiguous()
-    coarse = label_map[::_BOX_STEP, ::_BOX_STEP, ::_BOX_STEP]
-    brain = find_box((coarse > 0) & (coarse < settings.brain_below), step=_BOX_STEP)
-    values = int(label_map.max()) + 1
-    plan = draw_scan(settings, rng, patch=patch, spacing_mm=spacing_mm, brain=brain, values=values)
-    reach = settings.center_shift_mm / source_spacing_mm
-    center = [middle + rng.uniform(-reach, reach) for middle in brain.center]
+    head = find_head(label_map, source_spacing_mm, brain_below=settings.brain_below)
+    plan = draw_scan(settings, rng, patch=patch, spacing_mm=spacing_mm, head=head)
     scale = spacing_mm / source_spacing_mm
-    located = locate_sources(plan.deformation, patch, center=center, scale=scale)
+    located = locate_sources(plan.deformation, patch, center=plan.center, scale=scale)
     tissue, image = paint(label_map, located, plan.contrast, scale=scale, seed=plan.seed)
     image *= smooth_field(plan.bias, patch).exp_()
     image = acquire(image, plan.acquisition, spacing_mm=spacing_mm, seed=plan.seed + 1).abs_()
-    targets = _target_table(settings, values, mirrored=plan.mirrored)[tissue]
+    targets = _target_table(settings, head.values, mirrored=plan.mirrored)[tissue]
     weights = _visible(tissue, located, plan, settings)
     if weights is not None:
         image *= weights
@@ -224,7 +222,7 @@ def synthesise(
         image, targets = _keep(image, limits), _keep(targets, limits)
     image = _normalise(image)
     if plan.gamma is not None:
-        image = plan.gamma(image)
+        image = plan.gamma(image).clamp_(0, CEILING)
     return SyntheticScan(image=image[None], labels=targets, metadata=_describe(plan))
 
 
@@ -260,7 +258,7 @@ def _keep(data: Tensor, limits: tuple[slice, ...]) -> Tensor:
 
 
 def _normalise(image: Tensor) -> Tensor:
-    """Do what `bids_film.images.intensity.normalise` does, from fewer voxels in a sixth of the time."""
+    """Do what `bids_film.images.intensity.normalise` does, from fewer voxels: six times faster."""
     sample = image.reshape(-1)[::_SAMPLE_STEP].numpy()
     sample = sample[sample > 0]
     if sample.size == 0:

@@ -64,6 +64,8 @@ class SynthesisSettings(DeformationSettings):
         Mirror left and right.
     center_shift_mm : float
         Largest shift of the brain from the middle of the patch, along each axis.
+    roaming_probability : float
+        The patch lies anywhere in the head, along the axes on which it is shorter.
     spread, texture : tuple[float, float]
         Standard deviation of a tissue's voxels in realistic and in random contrasts is drawn from
         these.
@@ -115,6 +117,7 @@ class SynthesisSettings(DeformationSettings):
     brain_below: int = 500
     flip_probability: float = 0.5
     center_shift_mm: float = 15.0
+    roaming_probability: float = 0.25
     spread: Range = (0.01, 0.06)
     texture: Range = (0.0, 0.12)
     bias_strength: float = 0.4

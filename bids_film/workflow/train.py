@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from pathlib import Path
 
 from bids_film.derivatives.atomic import check_writable
@@ -12,8 +12,10 @@ from bids_film.domain.errors import ExitCode, InputError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
+from bids_film.inputs.nifti import header_source, read_volume
 from bids_film.training.labels import find_labelled
 from bids_film.training.recipe import Recipe, read_recipe
+from bids_film.training.selection import find_roots, leave_out
 from bids_film.training.splits import Split, split_scans
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.options import Options
@@ -36,14 +38,9 @@ def run_train(options: Options) -> ExitCode:
         )
     recipe = read_recipe(options.config_file)
     check_folders(options)
-    labelled = find_labelled(list(find_training_scans(options, recipe)), recipe.structures)
-    if not labelled.scans:
-        raise InputError(
-            f"none of {len(labelled.without)} scans in {options.bids_dir} has a label file",
-            hint="check the patterns of labels in the recipe's [[structures]]",
-        )
-    split = split_scans(labelled.scans, recipe.split, seed=recipe.training.seed)
-    sys.stdout.writelines(f"{line}\n" for line in describe_split(split, labelled.without))
+    scans, unlabelled = _find_labelled(options, recipe)
+    split = split_scans(scans, recipe.split, seed=recipe.training.seed)
+    sys.stdout.writelines(f"{line}\n" for line in describe_split(split, unlabelled))
     if not options.dry_run:
         check_writable(options.output_dir)
         model = _train(split, recipe, options)
@@ -51,21 +48,21 @@ def run_train(options: Options) -> ExitCode:
     return ExitCode.DONE
 
 
-def find_training_scans(options: Options, recipe: Recipe) -> Iterator[Scan]:
+def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
-    roots = [options.bids_dir, *(options.bids_dir / folder for folder in recipe.data.also)]
-    for number, root in enumerate(roots):
+    scans: list[Scan] = []
+    for number, root in enumerate(find_roots(options.bids_dir, recipe.data)):
         # Labels given on the command line are those of the first dataset.
-        scans = open_dataset(
-            root.resolve(),
+        scans += open_dataset(
+            root,
             participants=options.participant_label if number == 0 else None,
             sessions=options.session_label if number == 0 else None,
             filters={**recipe.data.images, **chosen},
             database_dir=options.bids_database_dir if number == 0 else None,
             validate=not options.skip_bids_validation,
         )
-        yield from (scan for scan in scans if not _is_excluded(scan, recipe.data.exclude))
+    return leave_out(scans, recipe.data)
 
 
 def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:
@@ -78,31 +75,57 @@ def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:
         yield f"not used, for want of labels: {len(without)} scans"
 
 
+def _find_labelled(options: Options, recipe: Recipe) -> tuple[list[Scan], list[Scan]]:
+    """Find the scans to learn from, and those without labels."""
+    if recipe.synthesis is not None:
+        from bids_film.training.label_maps import find_label_maps  # noqa: PLC0415 imports torch
+
+        return find_label_maps(options.bids_dir, recipe.data.images), []
+    found = find_labelled(find_training_scans(options, recipe), recipe.structures)
+    if not found.scans:
+        raise InputError(
+            f"none of {len(found.without)} scans in {options.bids_dir} has a label file",
+            hint="check the patterns of labels in the recipe's [[structures]]",
+        )
+    with_headers = [
+        replace(scan, sources=(*scan.sources, header_source(scan.path, root=scan.dataset_root)))
+        for scan in found.scans
+    ]
+    return with_headers, list(found.without)
+
+
 def _train(split: Split, recipe: Recipe, options: Options) -> Path:
     # Torch is imported only once all that can be wrong with recipe and dataset is known.
-    from bids_film.inputs.nifti import read_volume  # noqa: PLC0415
     from bids_film.training.examples import ArrayStore, load_examples  # noqa: PLC0415
-    from bids_film.training.loop import train  # noqa: PLC0415
+    from bids_film.training.fit import Machine, fit_to_examples, fit_to_label_maps  # noqa: PLC0415
+    from bids_film.training.label_maps import load_label_maps  # noqa: PLC0415
 
     resources = divide_resources(1, omp_nthreads=options.omp_nthreads, mem_gb=options.mem)
+    machine = Machine(
+        output=options.output_dir,
+        device=options.device,
+        precision=options.precision,
+        threads=resources.threads,
+        workers=max(1, resources.threads // 2),
+        report=_print_line,
+    )
+    if recipe.synthesis is not None:
+        return fit_to_label_maps(
+            recipe,
+            load_label_maps(split.training, read=read_volume),
+            load_label_maps(split.validation, read=read_volume),
+            machine,
+        )
     with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
         store = ArrayStore(folder=folder, limit_mb=resources.memory_gb * 1024 / 4)
-        return train(
+        return fit_to_examples(
             recipe,
             load_examples(split.training, recipe, read=read_volume, store=store),
             load_examples(split.validation, recipe, read=read_volume, store=store),
-            output=options.output_dir,
-            device=options.device,
-            precision=options.precision,
-            threads=resources.threads,
-            progress=_print_line,
+            machine,
         )
 
 
 def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _is_excluded(scan: Scan, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(scan.relative_path, pattern) for pattern in patterns)

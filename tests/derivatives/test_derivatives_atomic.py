@@ -16,6 +16,10 @@ from bids_film.derivatives.atomic import (
 from bids_film.domain.errors import ExitCode, UsageError
 
 
+def list_names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def _write_half_and_fail(stream: BinaryIO) -> None:
     stream.write(b"half")
     raise RuntimeError("stopped in the middle")
@@ -26,7 +30,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_text_atomically(path, "old")
     write_atomically(path, lambda stream: stream.write(b"new") and None)
     assert path.read_bytes() == b"new"
-    assert os.listdir(path.parent) == ["a.txt"]
+    assert list_names(path.parent) == ["a.txt"]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -35,7 +39,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="in the middle"):
         write_atomically(path, _write_half_and_fail)
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert list_names(tmp_path) == ["a.txt"]
 
 
 def test_a_full_disk_is_a_usage_error_and_leaves_nothing(
@@ -48,7 +52,7 @@ def test_a_full_disk_is_a_usage_error_and_leaves_nothing(
     with pytest.raises(UsageError, match="No space left on device") as caught:
         write_text_atomically(tmp_path / "a.txt", "new")
     assert caught.value.exit_code is ExitCode.USAGE
-    assert os.listdir(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 def test_a_folder_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
@@ -70,7 +74,7 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
 
 def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder")
-    assert os.listdir(tmp_path / "new" / "folder") == []
+    assert list_names(tmp_path / "new" / "folder") == []
 
 
 @pytest.mark.parametrize("inside", [".", "out", "sub-01", "derivatives", "sourcedata/out"])

@@ -59,9 +59,11 @@ def label_map_of(name: str, datatype: str = "anat") -> str:
         ("sub-01_T1w.nii.gz", "sub-01/anat/sub-01_space-T1w_seg-brain_dseg.nii.gz"),
         ("sub-01_T2w.nii", "sub-01/anat/sub-01_space-T2w_seg-brain_dseg.nii.gz"),
         (
-            "sub-01_ses-a_acq-hi_ce-gad_rec-n_run-02_echo-1_part-mag_T2starw.nii.gz",
-            "sub-01/ses-a/anat/sub-01_ses-a_acq-hi_ce-gad_rec-n_run-02_echo-1_part-mag"
-            "_space-T2starw_seg-brain_dseg.nii.gz",
+            "sub-1_ses-a_acq-hi_ce-gad_rec-n_run-02_echo-1_part-mag_PDw.nii.gz",
+            (
+                "sub-1/ses-a/anat/sub-1_ses-a_acq-hi_ce-gad_rec-n_run-02_echo-1_part-mag"
+                "_space-PDw_seg-brain_dseg.nii.gz"
+            ),
         ),
         (
             "sub-01_inv-1_part-mag_MP2RAGE.nii.gz",

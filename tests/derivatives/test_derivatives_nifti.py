@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,21 @@ from bids_film.domain.volume import Grid
 from bids_film.inputs.nifti import read_grid
 
 _GEOMETRY = (
-    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
-    "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
+    "qform_code", "sform_code", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
+    "xyzt_units",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How the voxels of a made-up image lie."""
+
+    codes: tuple[int, int] = (1, 1)
+    degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mirrored: bool = False
+    shape: tuple[int, ...] = (4, 5, 3)
+    units: int = 2
 
 
 def turn(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -32,32 +45,24 @@ def turn(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
     return matrix
 
 
-def make_image(
-    path: Path,
-    *,
-    codes: tuple[int, int] = (1, 1),
-    degrees: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    mirrored: bool = False,
-    shape: tuple[int, ...] = (4, 5, 3),
-    units: int = 2,
-) -> Grid:
+def make_image(path: Path, placement: Placement | None = None) -> Grid:
+    placement = placement or Placement()
     header = nib.Nifti1Header()
     header.set_data_dtype(np.float32)
-    header.set_data_shape(shape)
+    header.set_data_shape(placement.shape)
     affine = np.eye(4)
-    affine[:3, :3] = turn(degrees) @ np.diag(spacing_mm)
+    affine[:3, :3] = turn(placement.degrees) @ np.diag(placement.spacing_mm)
     affine[:3, 3] = (-12.5, 7.25, 31.1)
-    if mirrored:
+    if placement.mirrored:
         affine[:3, 0] *= -1
-    header.set_qform(affine, code=codes[0])
+    header.set_qform(affine, code=placement.codes[0])
     # The two may differ on purpose: many scanners write a scanner and an aligned space.
     moved = affine.copy()
     moved[:3, 3] += 0.01
-    header.set_sform(moved, code=codes[1])
-    header["xyzt_units"] = units
+    header.set_sform(moved, code=placement.codes[1])
+    header["xyzt_units"] = placement.units
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    data = np.arange(np.prod(shape), dtype=np.float32)
+    data = np.arange(np.prod(placement.shape), dtype=np.float32)
     with gzip.open(path, "wb") as stream:
         stream.write(header.binaryblock + bytes(4) + data.tobytes())
     return read_grid(path).grid
@@ -65,12 +70,15 @@ def make_image(
 
 def read_header(path: Path) -> dict[str, Any]:
     header = nib.load(path).header
+    # A quaternion and its negative are the same half turn: the matrix is what must be equal.
     return {key: header[key].tobytes() for key in _GEOMETRY} | {
-        "pixdim": header["pixdim"][:4].tobytes()
+        "pixdim": header["pixdim"][:4].tobytes(),
+        "qform": header.get_qform().tobytes(),
     }
 
 
-@given(
+PLACEMENTS = st.builds(
+    Placement,
     codes=st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1), (1, 4), (2, 2)]),
     degrees=st.tuples(*[st.floats(min_value=-180, max_value=180)] * 3),
     spacing_mm=st.tuples(*[st.floats(min_value=0.1, max_value=9.0)] * 3),
@@ -78,26 +86,15 @@ def read_header(path: Path) -> dict[str, Any]:
     shape=st.sampled_from([(4, 5), (4, 5, 3), (4, 5, 3, 1), (4, 5, 1)]),
     units=st.sampled_from([0, 2, 10, 3]),
 )
+
+
+@given(placement=PLACEMENTS)
 def test_a_label_map_lies_where_its_image_lies(
-    tmp_path_factory: pytest.TempPathFactory,
-    codes: tuple[int, int],
-    degrees: tuple[float, float, float],
-    spacing_mm: tuple[float, float, float],
-    mirrored: bool,  # noqa: FBT001
-    shape: tuple[int, ...],
-    units: int,
+    tmp_path_factory: pytest.TempPathFactory, placement: Placement
 ) -> None:
     folder = tmp_path_factory.mktemp("grid")
     image, labels = folder / "image.nii.gz", folder / "labels.nii.gz"
-    grid = make_image(
-        image,
-        codes=codes,
-        degrees=degrees,
-        spacing_mm=spacing_mm,
-        mirrored=mirrored,
-        shape=shape,
-        units=units,
-    )
+    grid = make_image(image, placement)
     write_labels(labels, np.ones(grid.shape, np.int32), grid)
     before, after = nib.load(image), nib.load(labels)
     assert after.shape == before.shape
@@ -109,18 +106,20 @@ def test_a_label_map_lies_where_its_image_lies(
 
 
 @pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1), (1, 4)])
-@pytest.mark.parametrize("degrees", [(0, 0, 0), (10, -20, 35), (90, 0, 0), (0, 0, 180)])
+@pytest.mark.parametrize(
+    "degrees", [(0, 0, 0), (10, -20, 35), (90, 0, 0), (0, 0, 180), (0, 180, 0), (180, 0, 7)]
+)
 def test_the_stored_geometry_is_the_same_to_the_byte(
     tmp_path: Path, codes: tuple[int, int], degrees: tuple[float, float, float]
 ) -> None:
     image, labels = tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"
-    grid = make_image(image, codes=codes, degrees=degrees, spacing_mm=(0.5, 0.5, 3.0))
+    grid = make_image(image, Placement(codes=codes, degrees=degrees, spacing_mm=(0.5, 0.5, 3.0)))
     write_labels(labels, np.ones(grid.shape, np.int32), grid)
     assert read_header(labels) == read_header(image)
 
 
 @pytest.mark.parametrize(
-    ("highest", "kind"), [(0, np.uint8), (255, np.uint8), (256, np.int16), (40_000, np.uint16)]
+    ("highest", "kind"), [(0, np.uint8), (255, np.uint8), (256, np.int16), (40_000, np.int32)]
 )
 def test_labels_take_the_smallest_type_and_no_scaling(
     tmp_path: Path, highest: int, kind: type[np.generic]

@@ -325,18 +325,7 @@ class KilledSampler:
         raise AssertionError
 
 
-class FailingSampler:
-    def draw(self, rng: np.random.Generator) -> Batch:
-        raise ScanError("this scan cannot be drawn from")
-
-
 @pytest.mark.timeout(60)
 def test_a_worker_that_is_killed_ends_the_training_instead_of_hanging_it() -> None:
     with pytest.raises(WorkerDiedError, match="without a word"):
         next(stream_batches(KilledSampler(), seed=0, workers=1))
-
-
-@pytest.mark.timeout(60)
-def test_an_error_in_a_worker_arrives_as_what_it_is() -> None:
-    with pytest.raises(ScanError, match="cannot be drawn from"):
-        next(stream_batches(FailingSampler(), seed=0, workers=1))

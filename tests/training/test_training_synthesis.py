@@ -109,15 +109,35 @@ def test_a_stripped_scan_holds_the_brain_only(head: torch.Tensor) -> None:
         affine_probability=0,
         elastic_probability=0,
         center_shift_mm=0,
-        gamma_probability=0,
     )
     whole, stripped = draw(head, 0, replace(bare, strip_probability=0)), draw(head, 0, bare)
     assert whole.metadata["SkullStripped"] == "false"
     assert stripped.metadata["SkullStripped"] == "true"
-    background = stripped.image[0, 0, 0, 0]
-    kept = stripped.image[0] != background
-    assert 0.1 < kept.float().mean() < 0.5
-    assert not stripped.labels[~kept].any()
+    assert (stripped.image > 0).sum() < 0.8 * (whole.image > 0).sum()
+    assert not stripped.labels[whole.labels == 0].any()
+    assert (stripped.labels > 0).sum() > 0.5 * (whole.labels > 0).sum()
+    assert not stripped.image[0, :3].any()
+
+
+def test_small_patches_reach_the_whole_head(head: torch.Tensor) -> None:
+    still = replace(PLAIN, affine_probability=0, elastic_probability=0, center_shift_mm=0)
+    shares = []
+    for roaming in (0, 1):
+        rng = np.random.default_rng(0)
+        scans = [
+            synthesise(
+                head,
+                source_spacing_mm=1.0,
+                settings=replace(still, roaming_probability=roaming),
+                patch=(16, 16, 16),
+                spacing_mm=1.0,
+                rng=rng,
+            )
+            for _ in range(10)
+        ]
+        shares.append(np.mean([float((scan.labels == 0).float().mean()) for scan in scans]))
+    assert shares[0] == 0
+    assert shares[1] > 0.1
 
 
 def test_metadata_tell_the_simulated_voxels(head: torch.Tensor) -> None:

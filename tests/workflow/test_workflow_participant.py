@@ -76,8 +76,10 @@ def test_a_run_does_what_is_missing_and_a_bad_scan_stops_no_other(
     assert "SC_volume_ml" in lines[0]
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("signal_number", "processes"),
+    [(signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGKILL, "2")],
+)
 def test_a_stopped_run_leaves_no_process_and_no_half_file(
     command: list[str], tmp_path: Path, signal_number: signal.Signals, processes: str
 ) -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_film.images.components import drop_small, fill_holes, keep_largest
+
+Mask = NDArray[np.bool_]
+FULL = np.ones((3, 3, 3))
+
+masks = arrays(bool, st.tuples(*[st.integers(2, 6)] * 3))
+
+
+def make_pieces() -> Mask:
+    """Pieces of 27, 8 and 1 voxels."""
+    mask = np.zeros((12, 12, 12), bool)
+    mask[1:4, 1:4, 1:4] = True
+    mask[6:8, 6:8, 6:8] = True
+    mask[10, 10, 10] = True
+    return mask
+
+
+@given(masks)
+def test_the_piece_that_is_kept_is_one_and_the_largest(mask: Mask) -> None:
+    kept = keep_largest(mask)
+    labels, count = ndimage.label(mask, FULL)
+    sizes = np.bincount(labels.ravel())[1:]
+    assert ndimage.label(kept, FULL)[1] == min(count, 1)
+    assert kept.sum() == (sizes.max() if count else 0)
+    assert not (kept & ~mask).any()
+
+
+@given(masks)
+def test_one_fraction_keeps_all_pieces_and_another_only_the_largest_ones(mask: Mask) -> None:
+    np.testing.assert_array_equal(drop_small(mask, least_fraction=0), mask)
+    largest_ones = drop_small(mask, least_fraction=1)
+    assert (keep_largest(mask) <= largest_ones).all()
+
+
+def test_pieces_below_a_fraction_of_the_largest_are_dropped() -> None:
+    mask = make_pieces()
+    assert drop_small(mask, least_fraction=0.1).sum() == 27 + 8
+    assert drop_small(mask, least_fraction=0.5).sum() == 27
+    assert keep_largest(mask).sum() == 27
+    assert mask.sum() == 36
+
+
+def test_voxels_that_touch_at_a_corner_are_one_piece() -> None:
+    mask = np.zeros((4, 4, 4), bool)
+    mask[1, 1, 1] = mask[2, 2, 2] = True
+    assert keep_largest(mask) is mask
+
+
+@given(masks)
+def test_holes_are_filled_as_scipy_fills_them(mask: Mask) -> None:
+    before = mask.copy()
+    np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
+    np.testing.assert_array_equal(mask, before)
+
+
+def test_a_ring_in_a_single_slice_is_filled() -> None:
+    for axis in range(3):
+        ring = np.ones((5, 5), bool)
+        ring[2, 2] = False
+        mask = np.expand_dims(np.pad(ring, 2), axis)
+        assert fill_holes(mask).sum() == 25
+        assert fill_holes(mask).shape == mask.shape
+
+
+def test_a_cavity_that_is_open_at_the_edge_of_the_image_is_no_hole() -> None:
+    mask = np.ones((5, 5, 5), bool)
+    mask[:3, 2, 2] = False
+    np.testing.assert_array_equal(fill_holes(mask), mask)
+
+
+def test_an_empty_mask_stays_empty_in_any_shape() -> None:
+    for shape in ((4, 4, 4), (4, 4, 1), (1, 1, 1)):
+        mask = np.zeros(shape, bool)
+        for result in (keep_largest(mask), drop_small(mask, least_fraction=0.5), fill_holes(mask)):
+            assert result.shape == shape
+            assert not result.any()
+
+
+def test_a_single_voxel_image_can_be_full() -> None:
+    mask = np.ones((1, 1, 1), bool)
+    assert keep_largest(mask).all()
+    assert fill_holes(mask).all()

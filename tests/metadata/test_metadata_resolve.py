@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_film.domain.errors import ScanError
+from bids_film.domain.scan import MetadataSource, SourceKind
+from bids_film.metadata.catalogue import CATALOGUE, known_field
+from bids_film.metadata.fields import CategoricalField, ContinuousField
+from bids_film.metadata.parse import Status
+from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy, resolve
+
+FIELD = known_field("MagneticFieldStrength")
+KINDS = tuple(SourceKind)
+
+
+def source(kind: SourceKind, values: dict[str, Any], **units: str) -> MetadataSource:
+    file = "" if kind is SourceKind.COMMAND_LINE else f"from_{kind.name.lower()}"
+    return MetadataSource(kind=kind, file=file, values=values, units=units)
+
+
+def find(name: str, *sources: MetadataSource) -> FieldValue:
+    (value,) = resolve([known_field(name)], sources)
+    return value
+
+
+usable = st.sampled_from([0.55, 1.5, 3, "7", "3T"])
+unusable = st.sampled_from(["n/a", None, 15000, "high", [1.5, 3]])
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS[1:]), usable | unusable), max_size=6))
+def test_the_first_source_with_a_usable_value_wins_and_no_problem_is_lost(
+    given_values: list[tuple[SourceKind, Any]],
+) -> None:
+    sources = [source(kind, {FIELD.name: raw}) for kind, raw in given_values]
+    (found,) = resolve([FIELD], sources)
+    alone = [resolve([FIELD], [one])[0] for one in sources]
+    expected = next((one for one in alone if one.status.usable), None)
+    problems = [one for one in alone if one.status in (Status.IMPLAUSIBLE, Status.INVALID)]
+    if expected is None:
+        assert found.value is None
+        assert found.status is (problems[0].status if problems else Status.MISSING)
+        assert all(problem.note in found.note for problem in problems)
+        return
+    assert (found.value, found.source, found.file) == (
+        expected.value,
+        expected.source,
+        expected.file,
+    )
+    for problem in problems[
+        : [one for one in alone if one in (expected, *problems)].index(expected)
+    ]:
+        assert problem.note in found.note
+        assert problem.file in found.note
+
+
+@given(st.permutations(list(CATALOGUE)), st.dictionaries(st.sampled_from(list(CATALOGUE)), usable))
+def test_each_field_has_its_value_in_the_order_asked_for(
+    names: list[str], values: dict[str, Any]
+) -> None:
+    found = resolve([known_field(name) for name in names], [source(SourceKind.SIDECAR, values)])
+    assert [value.field for value in found] == names
+    for value in found:
+        assert value.key in (values if value.field in values else ("",))
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none(), max_size=5))
+def test_any_keys_of_a_source_are_survived(values: dict[str, Any]) -> None:
+    found = resolve(tuple(CATALOGUE.values()), [source(SourceKind.PARTICIPANTS_TSV, values)])
+    assert all(value.key in values for value in found if value.source)
+
+
+def test_what_is_implausible_near_falls_through_to_what_is_usable_far_and_is_told() -> None:
+    found = find(
+        "EchoTime",
+        source(SourceKind.SCANS_TSV, {"EchoTime": "30"}),
+        source(SourceKind.SIDECAR, {"EchoTime": 0.03}),
+    )
+    assert (found.value, found.source, found.status) == (0.03, SourceKind.SIDECAR, Status.USED)
+    assert "EchoTime = '30' in from_scans_tsv was not used" in found.note
+    assert "30 ms would be 0.03" in found.note
+
+
+def test_every_value_has_the_file_and_key_that_it_came_from() -> None:
+    found = find(
+        "MagneticFieldStrength", source(SourceKind.PARTICIPANTS_TSV, {"Field Strength [T]": "3"})
+    )
+    assert found == FieldValue(
+        field="MagneticFieldStrength",
+        value=3.0,
+        raw="3",
+        status=Status.USED,
+        source=SourceKind.PARTICIPANTS_TSV,
+        file="from_participants_tsv",
+        key="Field Strength [T]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "raw", "value"),
+    [
+        ("EchoTime", "EchoTime", 0.03, 0.03),
+        ("EchoTime", "TE", "0.03", 0.03),
+        ("EchoTime", "echo_time", "0.03", 0.03),
+        ("EchoTime", "Echo Time [ms]", "30", 0.03),
+        ("EchoTime", "echo-time (ms)", "30", 0.03),
+        ("EchoTime", "TE_ms", "30", 0.03),
+        ("EchoTime", "TE_ms", "30 ms", 0.03),
+        ("MagneticFieldStrength", "field_strength_T", "3", None),
+        ("MagneticFieldStrength", "Field strength in Tesla", "3", 3.0),
+        ("MagneticFieldStrength", "field strength {mT}", "3000", 3.0),
+        ("age", "Age", "3", 3.0),
+        ("age", "age_months", "30", 2.5),
+        ("age", "Age in months", "30", 2.5),
+        ("age", "age (months)", "30", 2.5),
+        ("age", "age_group", "30", None),
+        ("age", "age (of the mother)", "30", None),
+        ("age", "average", "30", None),
+        ("sex", "Gender", "m", "M"),
+        ("sex", "Sex (M/F)", "f", "F"),
+        ("site", "Site", "UCL", "UCL"),
+        ("site", "site_name", "UCL", "UCL"),
+        ("site", "site_previous", "UCL", None),
+    ],
+)
+def test_columns_are_found_as_labs_call_them(name: str, key: str, raw: Any, value: Any) -> None:
+    found = find(name, source(SourceKind.PARTICIPANTS_TSV, {key: raw}))
+    assert found.value == value
+    assert found.key == ("" if value is None else key)
+
+
+def test_the_exact_name_comes_first_then_further_keys_then_any_spelling() -> None:
+    values = {"echo_time": 0.01, "TE": 0.02, "EchoTime": 0.03}
+    assert find("EchoTime", source(SourceKind.SIDECAR, values)).value == 0.03
+    del values["EchoTime"]
+    assert find("EchoTime", source(SourceKind.SIDECAR, values)).value == 0.02
+    values["TE"] = None  # type: ignore[assignment]
+    assert find("EchoTime", source(SourceKind.SIDECAR, values)).value == 0.01
+
+
+def test_the_data_dictionary_s_unit_comes_before_that_of_the_column_s_name() -> None:
+    found = find("age", source(SourceKind.PARTICIPANTS_TSV, {"age": "30"}, age="months"))
+    assert (found.value, found.status) == (2.5, Status.CONVERTED)
+    column = MetadataSource(
+        kind=SourceKind.SCANS_TSV, values={"age [years]": "30"}, units={"age [years]": "months"}
+    )
+    assert find("age", column).value == 2.5
+
+
+def test_na_on_the_command_line_withholds_the_field_and_elsewhere_does_not() -> None:
+    sidecar = source(SourceKind.SIDECAR, {"EchoTime": 0.03})
+    withheld = find("EchoTime", source(SourceKind.COMMAND_LINE, {"EchoTime": "n/a"}), sidecar)
+    assert (withheld.value, withheld.status) == (None, Status.MISSING)
+    assert withheld.source is SourceKind.COMMAND_LINE
+    passed = find("EchoTime", source(SourceKind.METADATA_FILE, {"EchoTime": "n/a"}), sidecar)
+    assert passed.value == 0.03
+
+
+def test_where_every_source_says_na_the_first_of_them_is_recorded() -> None:
+    found = find("sex", source(SourceKind.PARTICIPANTS_TSV, {"sex": "n/a"}))
+    assert (found.status, found.file, found.raw) == (Status.MISSING, "from_participants_tsv", "n/a")
+    assert find("sex") == FieldValue(field="sex")
+
+
+def test_a_sidecar_that_contradicts_a_table_is_told() -> None:
+    sidecar = source(SourceKind.SIDECAR, {"MagneticFieldStrength": 1.494})
+    table = source(SourceKind.PARTICIPANTS_TSV, {"Field Strength [T]": "3"})
+    assert "from_sidecar says 1.5 T" in find("MagneticFieldStrength", table, sidecar).note
+    same = source(SourceKind.PARTICIPANTS_TSV, {"Field Strength [T]": "1.5"})
+    assert find("MagneticFieldStrength", same, sidecar).note == ""
+    override = source(SourceKind.COMMAND_LINE, {"MagneticFieldStrength": "3"})
+    assert find("MagneticFieldStrength", override, sidecar).note == ""
+
+
+def test_a_field_of_ones_own_is_found_like_any_other() -> None:
+    fields = (
+        CategoricalField(name="arm", keys=("group",)),
+        ContinuousField(name="iq", plausible=(0, 200)),
+    )
+    arm, iq = resolve(fields, [source(SourceKind.PARTICIPANTS_TSV, {"Group": "b", "IQ": "100"})])
+    assert (arm.value, iq.value) == ("b", 100.0)
+
+
+def test_the_policy_error_names_each_unknown_field_and_why_it_is_unknown() -> None:
+    values = resolve(
+        [known_field(name) for name in ("EchoTime", "sex", "age", "Manufacturer")],
+        [source(SourceKind.SIDECAR, {"EchoTime": 30, "sex": "n/a", "Manufacturer": "GE"})],
+    )
+    check_policy(values, MetadataPolicy.USE_UNKNOWN)
+    with pytest.raises(ScanError) as caught:
+        check_policy(values, MetadataPolicy.ERROR)
+    message = caught.value.message
+    assert "EchoTime (implausible: 30 s is outside" in message
+    assert "sex (sex is 'n/a' in from_sidecar)" in message
+    assert "age (not given)" in message
+    assert "Manufacturer" not in message
+    check_policy([value for value in values if value.value], MetadataPolicy.ERROR)

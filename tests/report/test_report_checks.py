@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from report_scenes import TABLE, make_cord, make_grid, make_segmentation
+
+from bids_film.domain.segmentation import RecordedValue
+from bids_film.report.checks import (
+    Verdict,
+    check_field_of_view,
+    check_geometry,
+    check_metadata,
+    check_presence,
+)
+
+GRID = make_grid((40, 30, 20))
+
+
+def moved(shift_mm: float) -> Any:
+    affine = GRID.affine.copy()
+    affine[0, 3] += shift_mm
+    return affine
+
+
+def test_the_same_grid_passes() -> None:
+    check = check_geometry(GRID, GRID)
+    assert check.verdict is Verdict.PASSED
+    assert "40 × 30 × 20 voxels of 1 × 1 × 1 mm" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stored_shape": (40, 30, 20, 1)}, "shape (40, 30, 20, 1) in place of (40, 30, 20)"),
+        ({"qform_code": 2}, "qform code 2 in place of 1"),
+        ({"sform_code": 0}, "sform code 0 in place of 1"),
+        ({"xyzt_units": 0}, "units 0 in place of 2"),
+        ({"affine": moved(0.5)}, "affine off by 0.5 mm"),
+        ({"qform": moved(2)}, "qform off by 2 mm"),
+        ({"sform": moved(-3)}, "sform off by 3 mm"),
+    ],
+)
+def test_every_difference_of_the_grids_is_named(changes: dict[str, Any], words: str) -> None:
+    check = check_geometry(GRID, replace(GRID, **changes))
+    assert check.verdict is Verdict.FAILED
+    assert words in check.detail
+
+
+def test_a_flipped_axis_is_noticed_at_the_far_end() -> None:
+    affine = GRID.affine.copy()
+    affine[1, 1] *= -1
+    assert "affine off by 58 mm" in check_geometry(GRID, replace(GRID, affine=affine)).detail
+
+
+def test_missing_structures_are_named_and_an_empty_segmentation_fails() -> None:
+    labels = make_cord()
+    assert check_presence(make_segmentation(labels, GRID)).verdict is Verdict.PASSED
+    some = check_presence(make_segmentation(np.minimum(labels, 1), GRID))
+    assert some.verdict is Verdict.LOOK
+    assert "gray matter" in some.detail
+    none = check_presence(make_segmentation(np.zeros_like(labels), GRID))
+    assert none.verdict is Verdict.FAILED
+    assert "empty" in none.detail
+
+
+def test_a_structure_at_the_edge_is_named_with_its_sides() -> None:
+    labels = make_cord()
+    assert check_field_of_view(labels, GRID, TABLE).verdict is Verdict.PASSED
+    labels[18:22, 14:16, -1] = 2
+    check = check_field_of_view(labels, GRID, TABLE)
+    assert check.verdict is Verdict.LOOK
+    assert "spinal cord (superior); gray matter (superior)" in check.detail
+
+
+def test_sides_are_the_patients_and_not_the_files() -> None:
+    labels = np.zeros((6, 6, 6), np.int32)
+    labels[0, 3, 3] = 1
+    grid = make_grid((6, 6, 6), axes="LPI")
+    assert "(right)" in check_field_of_view(labels, grid, TABLE).detail
+
+
+def test_a_single_slice_has_no_edges_above_and_below() -> None:
+    labels = np.zeros((6, 6, 1), np.int32)
+    labels[3, 3, 0] = 1
+    check = check_field_of_view(labels, make_grid((6, 6, 1)), TABLE)
+    assert check.verdict is Verdict.PASSED
+
+
+def test_metadata_that_need_a_look_are_named() -> None:
+    values = (
+        RecordedValue(field="EchoTime", status="implausible", raw="30"),
+        RecordedValue(field="age", value=91.0, status="used", outside_range=True),
+        RecordedValue(field="sex", status="missing"),
+        RecordedValue(field="suffix", value="T1w", status="used"),
+    )
+    check = check_metadata(make_segmentation(make_cord(), GRID, *values))
+    assert check is not None
+    assert check.verdict is Verdict.LOOK
+    for words in ("EchoTime is implausible", "age outside", "sex not given"):
+        assert words in check.detail
+    assert "suffix" not in check.detail
+
+
+def test_metadata_without_a_flaw_pass_and_a_model_without_metadata_is_not_judged() -> None:
+    used = RecordedValue(field="suffix", value="T1w", status="used")
+    check = check_metadata(make_segmentation(make_cord(), GRID, used))
+    assert check is not None
+    assert check.verdict is Verdict.PASSED
+    assert check_metadata(make_segmentation(make_cord(), GRID)) is None
