@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,11 @@ def build_workflow(
         for name, job in jobs.items()
     }
     workflow.add_nodes(list(scans.values()))
+    scans_of = defaultdict(list)
+    for name, job in jobs.items():
+        scans_of[job.scan.participant].append(scans[name])
     for page in pages:
-        own = [
-            scans[name] for name, job in jobs.items() if job.scan.participant == page.participant
-        ]
+        own = scans_of[page.participant]
         node = _make_node(
             f"page_{_identifier(page.participant)}",
             WritePage(page=page_job_to_json(page), scans=len(own)),
