@@ -15,7 +15,9 @@ DESCRIPTION = {
     "Name": "Whole-head label maps",
     "BIDSVersion": "1.10.0",
     "DatasetType": "derivative",
-    "GeneratedBy": [{"Name": "SynthSeg training label maps", "Description": "FreeSurfer numbering"}],
+    "GeneratedBy": [
+        {"Name": "SynthSeg training label maps", "Description": "FreeSurfer numbering"}
+    ],
 }
 
 

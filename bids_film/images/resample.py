@@ -1,7 +1,10 @@
-"""Linear resampling, axis by axis: one small matrix for each, applied by BLAS.
+"""Linear resampling, axis by axis: one small matrix for each.
 
 Both grids cover the same field of view: their outer corners coincide, not the centres of their
 outermost voxels, so shapes say all there is to know (`geometry.resampled_affine` gives the affine).
+
+The matrices have few entries in a row, so their products are sparse. Dense ones by BLAS are no
+faster, and many times slower on a busy machine, where its threads wait for each other.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import csr_array
 
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import same_grid
@@ -68,7 +72,9 @@ def resize(data: NDArray[Any], shape: Sequence[int]) -> Image:
     # Shrinking first and growing last keeps what lies between small.
     for axis in sorted(range(3), key=lambda axis: shape[axis] / old[axis]):
         if shape[axis] != old[axis]:
-            image = _apply(resize_matrix(old[axis], shape[axis]), image, axis)
+            matrix = resize_matrix(old[axis], shape[axis])
+            # Scans that were reordered are views with negative strides, slow to walk along.
+            image = _apply(csr_array(matrix), np.ascontiguousarray(image), axis)
     return image
 
 
@@ -114,18 +120,21 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     ndarray
         uint8, or int16 for more than 256 channels; shape `shape`.
     """
-    channels = len(probabilities)
+    channels, *old = probabilities.shape
     labels = np.zeros(tuple(shape), np.uint8 if channels <= _UINT8_CHANNELS else np.int16)
-    matrix = resize_matrix(probabilities.shape[1], shape[0])
-    for out, rows in _slabs(matrix):
-        slab = probabilities[:, rows]
-        slab_matrix = np.ascontiguousarray(matrix[out, rows])
-        candidates = _find_candidates(slab)
+    matrix_x, matrix_y, matrix_z = (resize_matrix(*sizes) for sizes in zip(old, shape, strict=True))
+    weights_y, weights_z = csr_array(matrix_y), csr_array(matrix_z)
+    for out, rows in _slabs(matrix_x):
+        weights_x = csr_array(matrix_x[out, rows])
+        candidates = _find_candidates(probabilities[:, rows])
         winner = labels[out]
-        winner[...] = candidates[0]
-        best = _resize_slab(slab[candidates[0]], slab_matrix, shape)
-        for channel in candidates[1:]:
-            values = _resize_slab(slab[channel], slab_matrix, shape)
+        for place, channel in enumerate(candidates):
+            slab = np.ascontiguousarray(probabilities[channel, rows], dtype=np.float32)
+            values = _apply(weights_x, _apply(weights_y, _apply(weights_z, slab, 2), 1), 0)
+            if place == 0:
+                best = values
+                winner[...] = channel
+                continue
             higher = values > best
             np.maximum(best, values, out=best)
             # Channels come in ascending order, so the last winner is the largest number.
@@ -179,20 +188,19 @@ def _center(weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArr
     return np.asarray(weights * (1 - mean * (offsets - mean) / variance))
 
 
-def _apply(matrix: Image, image: Image, axis: int) -> Image:
-    """Apply a matrix along one of the last three axes."""
+def _apply(weights: csr_array[np.float32], image: Image, axis: int) -> Image:
+    """Apply weights (new size, size) along one of the last three axes of a contiguous image."""
     *lead, x, y, z = image.shape
-    # BLAS wants rows that follow one another; reordered scans are views with negative strides.
-    image = np.ascontiguousarray(image)
-    result: Image
+    size = weights.shape[0]
     if axis == 0:
-        result = np.matmul(matrix, image.reshape(*lead, x, y * z))
-        return result.reshape(*lead, len(matrix), y, z)
-    if axis == 1:
-        result = np.matmul(matrix, image)
-        return result
-    result = np.matmul(image.reshape(-1, z), matrix.T)
-    return result.reshape(*lead, x, y, len(matrix))
+        blocks = [weights @ block for block in image.reshape(-1, x, y * z)]
+        whole: Image = blocks[0] if len(blocks) == 1 else np.stack(blocks)
+        return whole.reshape(*lead, size, y, z)
+    planes = image.reshape(-1, y, z)
+    result = np.empty((len(planes), *((size, z) if axis == 1 else (y, size))), dtype=np.float32)
+    for plane, target in zip(planes, result, strict=True):
+        target[...] = weights @ plane if axis == 1 else (weights @ plane.T).T
+    return result.reshape(*lead, x, *result.shape[1:])
 
 
 def _slabs(matrix: Image) -> Iterator[tuple[slice, slice]]:
@@ -209,8 +217,3 @@ def _find_candidates(slab: NDArray[Any]) -> list[int]:
     lowest_winner = float(slab.mean(axis=0, dtype=np.float32).min())
     margin = _ROUNDING * max(1.0, abs(lowest_winner))
     return [int(channel) for channel in np.flatnonzero(highest >= lowest_winner - margin)]
-
-
-def _resize_slab(channel: NDArray[Any], matrix: Image, shape: Sequence[int]) -> Image:
-    image = np.asarray(channel, dtype=np.float32)
-    return _apply(matrix, resize(image, (len(image), *shape[1:])), 0)

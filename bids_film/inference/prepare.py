@@ -43,14 +43,17 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
     """
     plan = plan_ras(volume.grid, plane=preprocessing.plane)
     shape = resampled_shape(plan.shape, plan.spacing_mm, preprocessing.spacing_mm)
+    # The order of the axes comes first: a turned copy of a scan must give the same percentiles.
     image = normalise(
-        volume.data, percentiles=preprocessing.percentiles, foreground=preprocessing.foreground
+        reorient(volume.data, plan),
+        percentiles=preprocessing.percentiles,
+        foreground=preprocessing.foreground,
     )
     x, y, z = (
         old * size / new for old, size, new in zip(plan.spacing_mm, plan.shape, shape, strict=True)
     )
     return Prepared(
-        image=np.ascontiguousarray(resize(reorient(image, plan), shape))[np.newaxis],
+        image=np.ascontiguousarray(resize(image, shape))[np.newaxis],
         plan=plan,
         spacing_mm=(x, y, z),
     )

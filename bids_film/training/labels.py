@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.scan import Scan
-from bids_film.domain.volume import Affine, Grid, Volume
+from bids_film.domain.volume import Grid, Volume
+from bids_film.images.geometry import same_grid
+from bids_film.images.resample import resample_to_grid
 from bids_film.training.settings import TargetStructure
 
 GRID_TOLERANCE_MM = 0.1
@@ -159,20 +159,10 @@ def sort_by_depth(structures: Sequence[TargetStructure]) -> list[TargetStructure
 
 def _fit_to_grid(labels: Volume, grid: Grid, path: Path) -> tuple[NDArray[Any], str]:
     """Bring a label map onto the image's grid, with a note where it wasn't there."""
-    apart_mm = _largest_shift_mm(labels.grid.affine, grid.affine, grid.shape)
-    if labels.grid.shape == grid.shape and apart_mm <= GRID_TOLERANCE_MM:
+    if same_grid(labels.grid, grid, tolerance_mm=GRID_TOLERANCE_MM):
         return labels.data, ""
-    to_labels = np.linalg.inv(labels.grid.affine) @ grid.affine
     _check_inside(labels, grid, path)
-    fitted: NDArray[Any] = ndimage.affine_transform(
-        labels.data,
-        to_labels[:3, :3],
-        offset=to_labels[:3, 3],
-        output_shape=grid.shape,
-        order=0,
-        mode="grid-constant",
-        cval=0,
-    )
+    fitted = resample_to_grid(labels.data, labels.grid, grid, order=0)
     return fitted, f"{path.name} lies on another grid than its image: resampled (nearest voxel)"
 
 
@@ -196,9 +186,3 @@ def _check_inside(labels: Volume, grid: Grid, path: Path) -> None:
             f"{grid.shape} at {np.round(grid.affine[:3, 3], 1).tolist()} mm",
             hint="check that the labels were drawn on this image and saved with its affine",
         )
-
-
-def _largest_shift_mm(one: Affine, other: Affine, shape: tuple[int, int, int]) -> float:
-    """How far apart two affines put the corners of a grid."""
-    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, n - 1) for n in shape))])
-    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())

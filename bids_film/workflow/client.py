@@ -84,7 +84,8 @@ class WorkerClient:
             process.wait(timeout=grace_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=grace_s)
         _close_pipes(process)
 
     def _running_process(self) -> subprocess.Popen[str]:

@@ -6,13 +6,17 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.volume import Grid
+from bids_film.images.geometry import plan_ras
 from bids_film.images.measures import measure_structure
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.header import ModelHeader, read_header
@@ -80,19 +84,31 @@ def measure_scan(
     """
     prediction = read_volume(output / segmentation.labels_file, labels=True)
     reference = read_reference(scan, recipe.structures, prediction.grid, read=read_volume)
+    compared = _find_annotated_slices(reference.labels, header, prediction.grid, recipe)
     known = {structure.name for structure in header.labels}
     rows: list[Row] = []
     for structure in recipe.label_table:
         if structure.name not in known & reference.annotated:
             continue
         measures = measure_structure(
-            np.isin(prediction.data, header.labels.indices_of(structure.name)),
+            np.isin(prediction.data, header.labels.indices_of(structure.name)) & compared,
             np.isin(reference.labels, recipe.label_table.indices_of(structure.name)),
             prediction.grid.spacing_mm,
         )
         identity = {"participant_id": f"sub-{scan.participant}", "scan": segmentation.scan}
         rows.append({**identity, "structure": structure.name, **measures})
     return rows
+
+
+def _find_annotated_slices(
+    reference: NDArray[Any], header: ModelHeader, grid: Grid, recipe: Recipe
+) -> NDArray[np.bool_]:
+    """Mark the voxels that can be compared; the shape broadcasts to that of the reference."""
+    if not recipe.data.labelled_slices_only:
+        return np.ones((1, 1, 1), dtype=bool)
+    across = plan_ras(grid, plane=header.preprocessing.plane).axes[2]
+    others = tuple(axis for axis in range(3) if axis != across)
+    return np.asarray((reference > 0).any(axis=others, keepdims=True))
 
 
 def summarise(rows: Sequence[Row]) -> Iterator[str]:

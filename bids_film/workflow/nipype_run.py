@@ -125,7 +125,7 @@ def _configure(options: Options) -> None:
                 "crashfile_format": "txt",
                 "create_report": "false",
                 "check_version": "false",
-                "poll_sleep_duration": "0.03",
+                "poll_sleep_duration": "0.01",
                 "remove_unnecessary_outputs": "true",
                 "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
                 "write_provenance": "false",

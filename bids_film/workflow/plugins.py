@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,13 +28,19 @@ CLUSTER_PLUGINS = (
     "OAR",
 )  # fmt: skip
 
+_LONGEST_WAIT_S = 1.0
+
 
 class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is untyped
-    """nipype's MultiProc, but a killed process fails its nodes instead of hanging the run."""
+    """nipype's MultiProc, but a killed process fails its nodes instead of hanging the run.
+
+    It also waits without polling.
+    """
 
     def __init__(self, plugin_args: Mapping[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
         self.pool: ProcessPoolExecutor = self._new_pool()
+        self._ended = threading.Event()
 
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:  # noqa: FBT001, FBT002
         """Run a graph.
@@ -66,12 +73,20 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is
         future.add_done_callback(partial(self._keep_result, taskid))
         return taskid
 
+    def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:  # noqa: FBT001, FBT002
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        # nipype would look again and again, which costs a core; here the next node starts at once.
+        if self.pending_tasks:
+            self._ended.wait(_LONGEST_WAIT_S)
+            self._ended.clear()
+
     def _keep_result(self, taskid: int, future: Future[dict[str, Any]]) -> None:
         try:
             self._taskresult[taskid] = future.result()
         except (Exception, CancelledError) as error:  # noqa: BLE001 nipype waits for a result
             trace = [f"the process of this node died: {error!r}\n"]
             self._taskresult[taskid] = {"result": None, "traceback": trace, "taskid": taskid}
+        self._ended.set()
 
 
 def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]) -> Any:
@@ -130,6 +145,8 @@ def _prepare_pool_process() -> None:
 
 
 def _end_pool_process(*_: object) -> None:
-    # nipype catches SystemExit in a node and would go on with the next one.
-    close_workers()
-    os._exit(128 + signal.SIGTERM)
+    # nipype catches whatever a node raises, SystemExit too, and would go on with the next one.
+    try:
+        close_workers()
+    finally:
+        os._exit(128 + signal.SIGTERM)

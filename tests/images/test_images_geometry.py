@@ -68,7 +68,8 @@ def grids(draw: st.DrawFn, max_angle: float = np.pi) -> Grid:
 
 def world_of(affine: Affine, shape: tuple[int, ...]) -> NDArray[np.float64]:
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
-    return np.einsum("ij,j...->i...", affine[:3, :3], index) + affine[:3, 3][:, None, None, None]
+    turned = np.einsum("ij,j...->i...", affine[:3, :3], index)
+    return np.asarray(turned + affine[:3, 3, None, None, None])
 
 
 def numbers(shape: tuple[int, ...]) -> NDArray[Any]:
@@ -118,7 +119,8 @@ def test_a_copy_stored_in_another_order_gives_the_same_ras_data(
     for new, (old, flip) in enumerate(zip(order, flips, strict=True)):
         to_old[old, new] = -1 if flip else 1
         to_old[old, 3] = grid.shape[old] - 1 if flip else 0
-    stored = np.flip(data.transpose(order), [axis for axis in range(3) if flips[axis]])
+    flipped = tuple(axis for axis in range(3) if flips[axis])
+    stored = np.flip(data.transpose(order), flipped)
     x, y, z = stored.shape
     copy = make_grid((x, y, z), grid.affine @ to_old)
 

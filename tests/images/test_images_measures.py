@@ -175,5 +175,5 @@ def test_the_bounding_box_holds_all_and_no_smaller_one_does(mask: Mask) -> None:
     box = bounding_box(mask)
     assert mask[box].sum() == mask.sum()
     for axis in range(3):
-        sides = mask[box].any(axis=tuple(other for other in range(3) if other != axis))
+        sides = np.asarray(mask[box].any(axis=tuple(other for other in range(3) if other != axis)))
         assert not sides.size or (sides[0] and sides[-1])

@@ -1,0 +1,131 @@
+"""Dice and HD95 of cord and gray matter on each site by networks that were trained without it.
+
+    python benchmarks/spinalcord/leave_one_site_out.py GM_CHALLENGE WORK [--report FILE]
+
+For each site and each conditioning it runs ``bids-film`` as a user does: train on the other sites,
+segment the site's participants, evaluate. A run that was stopped goes on. ``--report`` writes the
+table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+CONDITIONINGS = ("unconditioned", "constant", "film")
+SITE_COLUMN = "Site"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--threads", default="2")
+    parser.add_argument("--conditioning", nargs="+", default=list(CONDITIONINGS))
+    arguments = parser.parse_args()
+    participants = pd.read_csv(arguments.dataset / "participants.tsv", sep="\t", dtype=str)
+    tables = [
+        run_site(arguments, site, list(group["participant_id"]), conditioning)
+        for site, group in participants.groupby(SITE_COLUMN)
+        for conditioning in arguments.conditioning
+    ]
+    text = describe(pd.concat(tables, ignore_index=True))
+    print(text)
+    if arguments.report:
+        arguments.report.write_text(text, encoding="utf-8")
+
+
+def run_site(
+    arguments: argparse.Namespace, site: str, participants: list[str], conditioning: str
+) -> pd.DataFrame:
+    """Train without a site, segment it, and read its evaluation."""
+    folder = arguments.work / f"{conditioning}-{site}"
+    table = folder / "out" / "evaluation_seg-spinalcord.tsv"
+    if not table.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = folder / "train.toml"
+        recipe.write_text(make_recipe(site, conditioning), encoding="utf-8")
+        threads = ["--omp-nthreads", arguments.threads]
+        model = folder / "model" / "spinalcord.safetensors"
+        if not model.exists():
+            run(arguments.dataset, model.parent, "train", "--config-file", str(recipe), *threads)
+        chosen = ["--participant-label", *participants, "--model", str(model)]
+        filters = folder / "filter.json"
+        filters.write_text('{"run": "1"}\n', encoding="utf-8")
+        chosen += ["--bids-filter-file", str(filters)]
+        run(arguments.dataset, folder / "out", "participant", *chosen, *threads)
+        run(arguments.dataset, folder / "out", "evaluate", *chosen)
+    return pd.read_csv(table, sep="\t").assign(site=site, conditioning=conditioning)
+
+
+def make_recipe(site: str, conditioning: str) -> str:
+    """Write the bundled model's recipe with a site kept for the test."""
+    text = files("bids_film.models").joinpath("spinalcord/recipe.toml").read_text("utf-8")
+    text += f'test = {{ {SITE_COLUMN} = ["{site}"] }}\n'
+    text = text.replace("[network]\n", f'[network]\nconditioning = "{conditioning}"\n')
+    made = tomllib.loads(text)
+    if made["split"]["test"] != {SITE_COLUMN: [site]}:
+        raise SystemExit("expected [split] to be the recipe's last section")
+    return text
+
+
+def run(dataset: Path, output: Path, level: str, *options: str) -> None:
+    """Run the program as a user does."""
+    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
+    print("+", " ".join(command), flush=True)
+    subprocess.run(command, check=True)
+
+
+def describe(rows: pd.DataFrame) -> str:
+    """Write the table: a line per site, a column per structure and conditioning."""
+    lines = [
+        "# Spinal cord and gray matter, leaving one site out",
+        "",
+        "Each site is segmented by networks that never saw it, with metadata (film) and without.",
+        "Dice / HD95 in mm, mean over the site's labelled scans.",
+        "",
+    ]
+    found = [name for name in CONDITIONINGS if name in set(rows["conditioning"])]
+    for structure, part in rows.groupby("structure", sort=False):
+        lines += [f"## {structure}", "", f"| site | scans | {' | '.join(found)} |"]
+        lines += ["| --- " * (len(found) + 2) + "|"]
+        for site, group in [*part.groupby("site"), ("mean over sites", part)]:
+            cells = [_cell(group[group["conditioning"] == name]) for name in found]
+            scans = group["scan"].nunique()
+            lines += [f"| {site} | {scans} | {' | '.join(cells)} |"]
+        lines += [""]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    lines += [
+        "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
+        f"spine-multicontrast, seed 1, commit {commit or 'unknown'}, {_describe_machine()}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(rows: pd.DataFrame) -> str:
+    by_site = rows.groupby("site")[["dice", "hd95_mm"]].mean()
+    return f"{by_site['dice'].mean():.3f} / {by_site['hd95_mm'].mean():.2f}"
+
+
+def _describe_machine() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

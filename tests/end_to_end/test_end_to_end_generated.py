@@ -1,0 +1,207 @@
+"""Train, segment, tabulate and evaluate a small generated dataset, as a lab would its own."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from support.bids_factory import make_affine, scan_path, write_dataset, write_image
+from support.program import find_bids_errors, run_program
+
+RECIPE = """
+[model]
+name = "phantom"
+description = "An ellipsoid in an ellipsoid"
+
+[data]
+images = { suffix = "T1w" }
+
+[[structures]]
+index = 3
+name = "body"
+abbreviation = "B"
+labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"
+
+[[structures]]
+index = 7
+name = "core"
+abbreviation = "C"
+part_of = "body"
+labels = "derivatives/labels/{folder}/{stem}_gmseg-manual.nii.gz"
+
+[metadata]
+fields = ["MagneticFieldStrength", "Manufacturer", "age"]
+
+[preprocessing]
+spacing_mm = [1.0, 1.0, 0.0]
+patch = [32, 32]
+
+[network]
+dimensions = 2
+channels = [8, 16, 16]
+
+[augmentation]
+preset = "light"
+
+[training]
+batch_size = 8
+steps = 120
+warm_up = 10
+learning_rate = 0.005
+validate_every = 40
+freeze_norm_from = 0.5
+"""
+
+PARTICIPANTS = ("01", "02", "0050", "4", "five", "06")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a dataset, a trained model and its outputs."""
+    folder = tmp_path_factory.mktemp("lab")
+    write_dataset(folder / "bids", participants=PARTICIPANTS, shape=(32, 30, 8), labels=True)
+    # One participant was scanned obliquely, and has no labels: it is only segmented.
+    oblique = make_affine((1.2, 0.9, 2.0), axes="LPS", oblique_deg=17)
+    write_image(scan_path(folder / "bids", "07"), _read(folder / "bids", "01"), affine=oblique)
+    (folder / "train.toml").write_text(RECIPE, encoding="utf-8")
+    trained = run_program(
+        folder / "bids", folder / "model", "train", "--config-file", folder / "train.toml"
+    )
+    assert trained.code == 0, trained.err
+    run = segment(folder)
+    assert run.code == 0, run.err
+    return folder
+
+
+def segment(lab: Path, *options: object, output: str = "out") -> object:
+    model = lab / "model" / "phantom.safetensors"
+    return run_program(
+        lab / "bids", lab / output, "participant", "--model", model, "-w", lab / "work", *options
+    )
+
+
+def _read(bids: Path, participant: str) -> np.ndarray:
+    return np.asarray(nib.load(scan_path(bids, participant)).dataobj)
+
+
+def _labels(output: Path, participant: str) -> Path:
+    name = f"sub-{participant}_space-T1w_seg-phantom_dseg.nii.gz"
+    return output / f"sub-{participant}" / "anat" / name
+
+
+def test_training_leaves_a_model_its_card_and_its_curve(lab: Path) -> None:
+    names = {path.name for path in (lab / "model").iterdir()}
+    assert {"phantom.safetensors", "phantom.card.md", "phantom.curve.tsv"} <= names
+    curve = list(csv.DictReader((lab / "model" / "phantom.curve.tsv").open(), delimiter="\t"))
+    assert [float(row["step"]) for row in curve] == [40, 80, 120]
+    assert float(curve[-1]["dice"]) > 0.7
+
+
+def test_every_scan_has_a_label_map_on_exactly_its_grid(lab: Path) -> None:
+    for participant in (*PARTICIPANTS, "07"):
+        scan = nib.load(scan_path(lab / "bids", participant))
+        labels = nib.load(_labels(lab / "out", participant))
+        assert labels.shape == scan.shape
+        for find in (nib.Nifti1Image.get_qform, nib.Nifti1Image.get_sform):
+            (ours, our_code), (theirs, their_code) = find(labels, True), find(scan, True)
+            assert our_code == their_code
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        assert set(np.unique(labels.dataobj)) <= {0, 3, 7}
+        assert (np.asarray(labels.dataobj) > 0).any()
+
+
+def test_the_outputs_are_a_valid_bids_derivative(lab: Path) -> None:
+    assert find_bids_errors(lab / "out") == []
+
+
+def test_the_sidecar_names_source_model_and_every_metadata_value_with_its_origin(lab: Path) -> None:
+    path = _labels(lab / "out", "0050")
+    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+    text = json.dumps(sidecar)
+    assert "bids:raw:sub-0050/anat/sub-0050_T1w.nii.gz" in text
+    digest = hashlib.sha256((lab / "model" / "phantom.safetensors").read_bytes()).hexdigest()
+    assert digest in text
+    assert "participants.tsv" in text
+    assert "sub-0050/anat/sub-0050_T1w.json" in text
+    assert str(lab) not in text
+
+
+def test_one_page_per_participant_that_needs_nothing_else(lab: Path) -> None:
+    for participant in (*PARTICIPANTS, "07"):
+        page = (lab / "out" / f"sub-{participant}.html").read_text(encoding="utf-8")
+        assert "Segmentation report" in page
+        assert 'src="http' not in page
+        assert 'href="http' not in page.replace('href="https://doi.org', "")
+
+
+def test_a_run_that_starts_again_segments_nothing_anew(lab: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (lab / "out").rglob("*_dseg.nii.gz")}
+    again = segment(lab)
+    assert again.code == 0
+    assert {p: p.stat().st_mtime_ns for p in (lab / "out").rglob("*_dseg.nii.gz")} == before
+
+
+def test_forced_or_with_other_metadata_it_segments_again_and_force_gives_the_same_bytes(
+    lab: Path,
+) -> None:
+    path = _labels(lab / "out", "02")
+    first, changed = path.read_bytes(), path.stat().st_mtime_ns
+    assert segment(lab, "--force", "--participant-label", "sub-02").code == 0
+    assert path.stat().st_mtime_ns > changed
+    assert path.read_bytes() == first
+    changed = path.stat().st_mtime_ns
+    assert segment(lab, "--metadata", "age=21.5", "--participant-label", "02").code == 0
+    assert path.stat().st_mtime_ns > changed
+
+
+def test_group_writes_one_row_per_scan_with_volumes(lab: Path) -> None:
+    run = run_program(lab / "bids", lab / "out", "group")
+    assert run.code == 0, run.err
+    rows = list(csv.DictReader((lab / "out" / "group_seg-phantom.tsv").open(), delimiter="\t"))
+    assert {row["participant_id"] for row in rows} == {f"sub-{p}" for p in (*PARTICIPANTS, "07")}
+    assert (lab / "out" / "group_seg-phantom.json").exists()
+
+
+def test_evaluate_measures_every_labelled_scan(lab: Path) -> None:
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(lab / "bids", lab / "out", "evaluate", "--model", model)
+    assert run.code == 0, run.err
+    table = (lab / "out" / "evaluation_seg-phantom.tsv").open()
+    rows = list(csv.DictReader(table, delimiter="\t"))
+    assert {(row["participant_id"], row["structure"]) for row in rows} == {
+        (f"sub-{p}", s) for p in PARTICIPANTS for s in ("body", "core")
+    }
+    dice = [float(row["dice"]) for row in rows if row["structure"] == "body"]
+    assert np.mean(dice) > 0.8
+
+
+def test_one_bad_scan_does_not_stop_the_others_and_is_named(lab: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    write_dataset(bids, participants=("01", "02", "03"), shape=(32, 30, 8))
+    bad = scan_path(bids, "02")
+    bad.write_bytes(bad.read_bytes()[:400])
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(bids, tmp_path / "out", "participant", "--model", model, "-w", tmp_path / "w")
+    assert run.code == 1
+    assert "sub-02_T1w.nii.gz" in run.out + run.err
+    assert _labels(tmp_path / "out", "01").exists()
+    assert _labels(tmp_path / "out", "03").exists()
+    assert not _labels(tmp_path / "out", "02").exists()
+    assert "truncated" in (tmp_path / "out" / "sub-02.html").read_text(encoding="utf-8").lower()
+
+
+def test_the_dry_run_tells_values_and_origins_and_writes_nothing(lab: Path, tmp_path: Path) -> None:
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(
+        lab / "bids", tmp_path / "out", "participant", "--model", model, "--dry-run",
+        "--metadata", "Manufacturer=Brand X",
+    )  # fmt: skip
+    assert run.code == 0
+    assert "sub-0050/anat/sub-0050_T1w.json" in run.out
+    assert "unknown level" in run.out
+    assert not (tmp_path / "out").exists()

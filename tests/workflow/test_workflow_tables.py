@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from support.bids_factory import make_phantom, write_image
+from workflow_jobs import make_job
+from workflow_models import LABELS
+
+from bids_film.derivatives.nifti import write_labels
+from bids_film.derivatives.sidecars import write_sidecar
+from bids_film.domain.errors import InputError, ScanError
+from bids_film.domain.segmentation import ModelIdentity, Segmentation, StructureVolume
+from bids_film.inputs.nifti import read_volume
+from bids_film.workflow.evaluate import summarise
+from bids_film.workflow.group import run_group
+from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.state import record_failure, write_outcome
+from bids_film.workflow.tables import Column, write_table
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def write_segmentation(output: Path, participant: str, model: str = "brain") -> None:
+    folder = output / f"sub-{participant}/anat"
+    stem = f"sub-{participant}_space-T1w_seg-{model}_dseg"
+    phantom = make_phantom()
+    grid = read_volume(write_image(output.parent / "image.nii.gz", phantom.image)).grid
+    write_labels(folder / f"{stem}.nii.gz", phantom.labels, grid)
+    segmentation = Segmentation(
+        scan=f"sub-{participant}/anat/sub-{participant}_T1w.nii.gz",
+        labels_file=f"sub-{participant}/anat/{stem}.nii.gz",
+        model=ModelIdentity(name=model, version="1", sha256="0" * 64),
+        volumes=tuple(StructureVolume(structure=s, voxels=3, volume_ml=1.25) for s in LABELS),
+        notes=("12 voxels were NaN: set to 0",),
+    )
+    write_sidecar(folder / f"{stem}.json", segmentation)
+
+
+def make_options(tmp_path: Path) -> Options:
+    return Options(
+        bids_dir=tmp_path / "in", output_dir=tmp_path / "out", analysis_level=AnalysisLevel.GROUP
+    )
+
+
+def test_the_group_table_has_a_row_for_each_scan_done_or_failed(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "0050")
+    write_segmentation(options.output_dir, "02")
+    job = make_job(options.bids_dir, options.output_dir)
+    write_outcome(job.state_file, record_failure(job, ScanError("it is\tbroken\nhere")))
+    assert run_group(options) == 0
+    rows = read_table(options.output_dir / "group_seg-brain.tsv")
+    failed, first, second = sorted(rows, key=lambda row: row["status"], reverse=True)
+    assert failed["reason"] == "it is broken here"
+    assert failed["SC_volume_ml"] == "n/a"
+    assert {first["participant_id"], second["participant_id"]} == {"sub-0050", "sub-02"}
+    assert first["SC_volume_ml"] == "1.25"
+    assert (first["n_flags"], first["session_id"]) == ("1", "n/a")
+    dictionary = json.loads((options.output_dir / "group_seg-brain.json").read_text("utf-8"))
+    assert set(dictionary) == set(first)
+    assert dictionary["SC_volume_ml"]["Units"] == "mL"
+
+
+def test_each_model_has_its_own_group_table(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01", "brain")
+    write_segmentation(options.output_dir, "01", "spinalcord")
+    run_group(options)
+    assert len(read_table(options.output_dir / "group_seg-brain.tsv")) == 1
+    assert len(read_table(options.output_dir / "group_seg-spinalcord.tsv")) == 1
+
+
+def test_a_group_of_nothing_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no segmentations"):
+        run_group(make_options(tmp_path))
+
+
+def test_cells_keep_to_their_cell_and_start_no_formula(tmp_path: Path) -> None:
+    columns = {name: Column(description=name) for name in ("text", "formula", "nan", "number")}
+    row = {"text": "a\tb\nc", "formula": "=1+1", "nan": float("nan"), "number": 1 / 3}
+    write_table(tmp_path / "table.tsv", columns, [row, {}])
+    first, second = read_table(tmp_path / "table.tsv")
+    assert first == {"text": "a b c", "formula": "'=1+1", "nan": "n/a", "number": "0.333333"}
+    assert set(second.values()) == {"n/a"}
+
+
+def test_a_summary_leaves_out_what_is_not_defined() -> None:
+    rows = [
+        {"structure": "cord", "dice": 0.5, "hd95_mm": float("nan")},
+        {"structure": "cord", "dice": 1.0, "hd95_mm": 2.0},
+    ]
+    (line,) = summarise(rows)
+    assert line.startswith("cord (n = 2): dice 0.750 ± 0.250, hd95_mm 2.000 ± 0.000")
