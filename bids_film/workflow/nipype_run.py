@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,8 @@ def run_nodes(
     # from the environment at that moment.
     from bids_film.workflow.nodes import build_workflow, name_nodes  # noqa: PLC0415
 
-    with _logging_to(options.output_dir / LOGS / f"nipype-{folder.name}.log", options.verbose):
+    log = options.output_dir / LOGS / f"nipype-{folder.name}.log"
+    with _logging_to(log, options.verbose):
         _configure(options)
         named = name_nodes(jobs)
         workflow = build_workflow(
@@ -65,7 +67,11 @@ def run_nodes(
             if status in {"end", "exception"} and node.name in named:
                 finished(named[node.name])
 
-        return _run(workflow, _choose_plugin(options, resources, notify))
+        all_well = _run(workflow, _choose_plugin(options, resources, notify))
+    measured = folder / workflow.name / "resource_monitor.json"
+    if measured.is_file():
+        shutil.copyfile(measured, log.with_suffix(".resources.json"))
+    return all_well
 
 
 def _run(workflow: Any, plugin: dict[str, Any]) -> bool:

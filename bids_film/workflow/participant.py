@@ -84,7 +84,7 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         # Plugins that hand a whole graph to a cluster do not say when a node has ended.
         for job in run.unread:
             progress.show(run.read(job))
-    return _sum_up(progress, options, all_well=all_well)
+    return _sum_up(progress, len(pages), options, all_well=all_well)
 
 
 class _Outcomes:
@@ -134,10 +134,12 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
     ]
 
 
-def _sum_up(progress: Progress, options: Options, *, all_well: bool) -> ExitCode:
+def _sum_up(progress: Progress, pages: int, options: Options, *, all_well: bool) -> ExitCode:
     failed = len(progress.failed)
     done = progress.done - failed
-    sys.stdout.write(f"{done} scans done, {failed} failed; reports in {options.output_dir}\n")
+    sys.stdout.write(
+        f"{done} scans done, {failed} failed; {pages} reports in {options.output_dir}\n"
+    )
     if failed:
         sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")
         for outcome in progress.failed[:20]:

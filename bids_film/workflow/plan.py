@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,12 @@ from bids_film.domain.scan import MetadataSource, Scan
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
 from bids_film.metadata.encoder import Encoder
-from bids_film.metadata.overrides import metadata_file_source, read_metadata_file, read_overrides
+from bids_film.metadata.overrides import (
+    Row,
+    metadata_file_source,
+    read_metadata_file,
+    read_overrides,
+)
 from bids_film.metadata.parse import Status
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy, resolve
 from bids_film.model.header import ModelHeader, hash_file, read_header
@@ -133,13 +139,15 @@ class GivenMetadata:
     def __init__(self, assignments: Sequence[str], file: Path | None) -> None:
         self._overrides = [read_overrides(assignments)] if assignments else []
         self._file = file
-        self._rows = read_metadata_file(file) if file else []
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        for row in read_metadata_file(file) if file else []:
+            self._rows[row["participant_id"]].append(row)
 
     def for_scan(self, scan: Scan) -> list[MetadataSource]:
         """List the sources that hold for a scan, in order of precedence."""
         if self._file is None:
             return self._overrides
-        row = metadata_file_source(self._rows, scan.entities, self._file)
+        row = metadata_file_source(self._rows[scan.participant], scan.entities, self._file)
         return [*self._overrides, row] if row else self._overrides
 
 
