@@ -16,6 +16,7 @@ from bids_film.domain.errors import UsageError
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
+from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.metadata.encoder import Encoded
@@ -116,13 +117,15 @@ class Engine:
         prepared = prepare_volume(volume, self.header.preprocessing)
         predicted = self._run(prepared, encoded)
         channels = resize_argmax(predicted, prepared.plan.shape)
-        values = np.array([0, *(structure.index for structure in self.header.labels)], np.uint16)
+        table = self.header.labels
+        values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
+        labels = postprocess(values[channels], table, self.header.postprocessing)
         return Prediction(
-            labels=np.ascontiguousarray(restore(values[channels], prepared.plan)),
+            labels=np.ascontiguousarray(restore(labels, prepared.plan)),
             probabilities=_resample_back(predicted, prepared) if probabilities else None,
             device=str(self.device),
             precision=self.precision,
-            notes=self._find_notes(channels),
+            notes=self._find_notes(labels),
         )
 
     @torch.inference_mode()
@@ -150,11 +153,11 @@ class Engine:
 
         return run
 
-    def _find_notes(self, channels: NDArray[np.uint8]) -> tuple[str, ...]:
-        if not channels.any():
+    def _find_notes(self, labels: NDArray[np.uint16]) -> tuple[str, ...]:
+        if not labels.any():
             return ("the segmentation is empty: no structure was found",)
-        found = set(np.unique(channels).tolist())
-        missing = [s.name for c, s in enumerate(self.header.labels, start=1) if c not in found]
+        found = set(np.unique(labels).tolist())
+        missing = [entry.name for entry in self.header.labels if entry.index not in found]
         return (f"not found: {', '.join(missing)}",) if missing else ()
 
 

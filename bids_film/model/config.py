@@ -93,3 +93,19 @@ class Preprocessing:
     patch: tuple[int, ...] = (96, 96, 96)
     percentiles: tuple[float, float] = (0.5, 99.5)
     foreground: Literal["nonzero", "all"] = "nonzero"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postprocessing:
+    """What is known of the anatomy beforehand.
+
+    Attributes
+    ----------
+    keep_largest_whole : bool
+        All structures together are one piece: others are taken out.
+    keep_largest : tuple[str, ...]
+        Names of structures that, with their parts, are one piece each.
+    """
+
+    keep_largest_whole: bool = False
+    keep_largest: tuple[str, ...] = ()

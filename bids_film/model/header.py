@@ -19,7 +19,7 @@ from bids_film.domain.errors import BidsFilmError, ModelFileError
 from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.records import from_mapping
 from bids_film.metadata.encoder import Encoder
-from bids_film.model.config import NetworkConfig, Preprocessing
+from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 
 FORMAT_VERSION = 1
 HEADER_KEY = "bids_film"
@@ -42,6 +42,7 @@ class ModelHeader:
         BIDS filter of the scans it is meant for, such as ``{"suffix": ["T2starw"]}``.
     network : NetworkConfig
     preprocessing : Preprocessing
+    postprocessing : Postprocessing
     encoder : Encoder
     labels : LabelTable
     training : Mapping[str, Any]
@@ -56,6 +57,7 @@ class ModelHeader:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     network: NetworkConfig
     preprocessing: Preprocessing
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
     encoder: Encoder
     labels: LabelTable
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +74,7 @@ def header_to_text(header: ModelHeader) -> str:
         "inputs": dict(header.inputs),
         "network": asdict(header.network),
         "preprocessing": asdict(header.preprocessing),
+        "postprocessing": asdict(header.postprocessing),
         "encoder": header.encoder.to_dict(),
         "labels": [asdict(structure) for structure in header.labels],
         "training": dict(header.training),
@@ -99,6 +102,9 @@ def header_from_text(text: str, *, file: str) -> ModelHeader:
             network=from_mapping(NetworkConfig, content["network"], where=f"{file}: network"),
             preprocessing=from_mapping(
                 Preprocessing, content["preprocessing"], where=f"{file}: preprocessing"
+            ),
+            postprocessing=from_mapping(
+                Postprocessing, content.get("postprocessing", {}), where=f"{file}: postprocessing"
             ),
             encoder=Encoder.from_dict(content["encoder"]),
             labels=LabelTable(

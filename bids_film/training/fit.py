@@ -237,6 +237,7 @@ def _make_header(recipe: Recipe, material: Material, state: RunState, run: Run) 
         inputs=recipe.model.inputs or inputs,
         network=recipe.network_config,
         preprocessing=recipe.preprocessing,
+        postprocessing=recipe.postprocessing,
         encoder=material.encoder,
         labels=recipe.label_table,
         training=training,

@@ -15,7 +15,7 @@ from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.records import check_key, from_mapping
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.fields import Field, field_from_dict
-from bids_film.model.config import NetworkConfig, Preprocessing
+from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.training.augment import PRESETS, AugmentSettings
 from bids_film.training.settings import (
     DataSettings,
@@ -67,6 +67,7 @@ class Recipe:
     structures: tuple[TargetStructure, ...]
     metadata: MetadataSettings = field(default_factory=MetadataSettings)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augmentation: AugmentSettings = PRESETS["standard"]
     synthesis: SynthesisSettings | None = None
@@ -76,6 +77,9 @@ class Recipe:
     def __post_init__(self) -> None:
         _check_structures(self.structures, synthesis=self.synthesis is not None)
         _check_patch(self.preprocessing, self.network_config)
+        for name in self.postprocessing.keep_largest:
+            names = [target.name for target in self.structures]
+            check_key(name, names, where="[postprocessing] keep_largest")
         if self.synthesis is not None:
             _check_synthesis(self.preprocessing, self.network_config)
         _check_unique("metadata field", [item.name for item in self.metadata_fields])
