@@ -21,7 +21,7 @@ BIDS_VERSION = "1.10.0"
 """Version of the specification that the outputs follow."""
 
 DESCRIPTION = "dataset_description.json"
-IGNORED = ("/*.html", "/group_*", "/logs", "**/figures", TEMPORARY_PATTERN)
+IGNORED = ("/*.html", "/group_*", "/evaluation_*", "/logs", "**/figures", TEMPORARY_PATTERN)
 """Files beside the BIDS ones. A trailing slash would keep the validator from matching a folder."""
 
 
