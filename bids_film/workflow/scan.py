@@ -106,10 +106,8 @@ def _describe(
 
 def _record(value: FieldValue, header: ModelHeader) -> RecordedValue:
     field = next(field for field in header.encoder.fields if field.name == value.field)
-    if isinstance(field, CategoricalField):
-        return record_value(value, trained_on=", ".join(field.levels))
-    low, high = header.encoder.range_of(field.name)
-    return record_value(value, unit=field.unit, trained_on=f"{low:.4g} to {high:.4g}")
+    unit = "" if isinstance(field, CategoricalField) else field.unit
+    return record_value(value, unit=unit, trained_on=header.encoder.trained_on(value.field))
 
 
 def _write(
