@@ -111,8 +111,7 @@ def describe(results: list[Result]) -> str:
     lines = [
         "# Real datasets, segmented by the bundled models",
         "",
-        "| dataset | model | exit code | scans done | failed | on their scan's grid "
-        "| validator errors | seconds |",
+        "| dataset | model | exit code | done | failed | on the scan's grid | BIDS errors | s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [

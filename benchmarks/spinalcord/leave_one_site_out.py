@@ -112,7 +112,8 @@ def describe(rows: pd.DataFrame, *, steps: int) -> str:
     ).stdout.strip()  # fmt: skip
     lines += [
         "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
-        f"spine-multicontrast: {steps} steps a training, seed 1, commit {commit or 'unknown'}, {_describe_machine()}.",
+        f"spine-multicontrast: {steps} steps a training, seed 1, commit {commit or 'unknown'},",
+        f"{_describe_machine()}.",
         "",
     ]
     return "\n".join(lines)
