@@ -1,0 +1,96 @@
+"""The bundled brain model on real scans, though it has seen synthetic ones only.
+
+    python benchmarks/brain/real_scans.py BRAIN_SAMPLES WORK [--model NAME|FILE] [--report FILE]
+
+Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01, and how far the
+segmentations of T1w, T2w and FLAIR of one brain agree with each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from bids_film.images.measures import dice
+
+REFERENCE = Path(__file__).with_name("vxm01.toml")
+CONTRASTS = ("T1w", "T2w", "FLAIR")
+
+
+def main() -> None:
+    """Segment, compare, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--model", default="brain")
+    parser.add_argument("--report", type=Path)
+    arguments = parser.parse_args()
+    output = arguments.work / "out"
+    model = ["--model", arguments.model]
+    run(arguments.dataset, output, "participant", *model, "-w", str(arguments.work / "work"))
+    reference = ["--participant-label", "vxm01", "--config-file", str(REFERENCE)]
+    run(arguments.dataset, output, "evaluate", *model, *reference)
+    against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
+    agreement = pd.DataFrame(list(compare_contrasts(output)))
+    text = describe(against["dice"], agreement)
+    print(text)
+    if arguments.report:
+        arguments.report.write_text(text, encoding="utf-8")
+
+
+def run(dataset: Path, output: Path, level: str, *options: str) -> None:
+    """Run the program as a user does."""
+    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
+    subprocess.run(command, check=True)
+
+
+def compare_contrasts(output: Path) -> Iterator[dict[str, object]]:
+    """Dice between the label maps of two contrasts of a brain, structure by structure."""
+    for folder in sorted(output.glob("sub-oms*/anat")):
+        for one, other in itertools.combinations(CONTRASTS, 2):
+            maps = [_read(folder, contrast) for contrast in (one, other)]
+            for name, index in _read_names(folder).items():
+                value = dice(maps[0] == index, maps[1] == index)
+                yield {"pair": f"{one}, {other}", "structure": name, "dice": value}
+
+
+def _read(folder: Path, contrast: str) -> np.ndarray:
+    (path,) = folder.glob(f"*_space-{contrast}_seg-brain_dseg.nii.gz")
+    return np.asarray(nib.load(path).dataobj)
+
+
+def _read_names(folder: Path) -> dict[str, int]:
+    table = pd.read_csv(next(folder.glob("*_seg-brain_dseg.tsv")), sep="\t")
+    return dict(zip(table["name"], table["index"], strict=True))
+
+
+def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
+    """Write both tables in Markdown."""
+    lines = ["# The brain model on real scans", "", "Trained on synthetic scans only.", ""]
+    lines += [
+        "| structure | Dice against the FreeSurfer-like labels of sub-vxm01 |",
+        "| --- | --- |",
+    ]
+    lines += [f"| {name} | {value:.3f} |" for name, value in against.items()]
+    lines += [f"| mean | {against.mean():.3f} |", ""]
+    lines += ["Dice between two contrasts of one brain, mean of two people with MS:", ""]
+    pairs = agreement.pivot_table(index="structure", columns="pair", values="dice", sort=False)
+    lines += [
+        f"| structure | {' | '.join(pairs.columns)} |",
+        "| --- " * (len(pairs.columns) + 1) + "|",
+    ]
+    for name, row in pairs.iterrows():
+        lines += [f"| {name} | {' | '.join(f'{value:.3f}' for value in row)} |"]
+    return "\n".join([*lines, "", "Made by `benchmarks/brain/real_scans.py`.", ""])
+
+
+if __name__ == "__main__":
+    main()
