@@ -258,7 +258,10 @@ def _list_examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
 
 
 def _hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
-    text = json.dumps([recipe_to_dict(recipe), record], sort_keys=True, default=str)
+    """Identify recipe and data; the number of steps is left out, so that a run can be extended."""
+    content = recipe_to_dict(recipe)
+    del content["training"]["steps"]
+    text = json.dumps([content, record], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
