@@ -38,7 +38,8 @@ def _describe_value(value: FieldValue) -> str:
     if value.outside_range:
         parts.append("outside training range")
     if value.source:
-        place = f"{value.source} {value.file}".strip()
+        says_it_all = value.file.endswith(str(value.source))
+        place = value.file if says_it_all else f"{value.source} {value.file}".strip()
         parts.append(f"{place}: {value.key} = {value.raw!r}")
     if value.note:
         parts.append(value.note)
