@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Before any test imports torch or numpy: their threads are of no use to small tests, and wait for
+# each other on a busy machine. Programs that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _DATA_VARIABLE = "BIDS_FILM_TEST_DATA"
 _DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job ignores Ctrl-C, and so would the programs that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "realdata: needs the real datasets; skipped without them")
 
 

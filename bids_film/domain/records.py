@@ -80,10 +80,7 @@ def convert(kind: Any, value: Any, *, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(kind), value, where=where)
     if origin is Literal:
-        if value not in get_args(kind):
-            choices = ", ".join(repr(choice) for choice in get_args(kind))
-            raise UsageError(f"{where}: expected one of {choices}, got {value!r}")
-        return value
+        return _convert_literal(get_args(kind), value, where=where)
     if origin is tuple:
         return _convert_tuple(get_args(kind), value, where=where)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
@@ -99,9 +96,21 @@ def convert(kind: Any, value: Any, *, where: str) -> Any:
     return _convert_plain(kind, value, where=where)
 
 
+def _convert_literal(choices: tuple[Any, ...], value: Any, *, where: str) -> Any:
+    # 3.0 equals 3, but would be written as 3.0 and then not be read as the integer that it is.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        listed = ", ".join(map(repr, choices))
+        raise UsageError(f"{where}: expected one of {listed}, got {value!r}")
+    return value
+
+
 def _convert_union(kinds: tuple[Any, ...], value: Any, *, where: str) -> Any:
+    if value is None and type(None) in kinds:
+        return None
     problems = []
     for kind in kinds:
+        if kind is type(None):
+            continue
         try:
             return convert(kind, value, where=where)
         except UsageError as problem:
@@ -125,8 +134,15 @@ def _convert_plain(kind: Any, value: Any, *, where: str) -> Any:
     if kind in (None, type(None)):
         kind = type(None)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _convert_integer(value, where=where)
     wrong_bool = isinstance(value, bool) and kind is not bool
     if wrong_bool or not isinstance(value, kind):
         raise UsageError(f"{where}: expected {kind.__name__}, got {value!r}")
     return value
+
+
+def _convert_integer(value: int, *, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as problem:
+        raise UsageError(f"{where}: the number is too large") from problem

@@ -171,10 +171,13 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    expected = f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}"
     try:
         device = torch.device(name)
     except RuntimeError as problem:
-        raise UsageError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}") from problem
+        raise UsageError(expected) from problem
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(expected)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices",

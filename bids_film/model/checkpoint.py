@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bids_film.domain.errors import ModelFileError
+from bids_film.model.config import NetworkConfig
 from bids_film.model.header import HEADER_KEY, ModelHeader, header_to_text, read_header
 from bids_film.model.unet import FilmUNet, build_network
 
@@ -42,7 +44,11 @@ def save_checkpoint(
 
 def _stored(tensor: Tensor, *, half_precision: bool) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half_precision and tensor.dtype == torch.float32 else tensor
+    if not half_precision or tensor.dtype != torch.float32:
+        return tensor
+    half = tensor.half()
+    # A running variance may be larger than float16 can be.
+    return half if bool(half.isfinite().all()) else tensor
 
 
 def load_checkpoint(path: Path) -> tuple[ModelHeader, FilmUNet]:
@@ -54,18 +60,30 @@ def load_checkpoint(path: Path) -> tuple[ModelHeader, FilmUNet]:
         Where the file is not a model, or its weights are not those of its configuration.
     """
     header = read_header(path)
-    network = build_network(header.network, header.encoder.spans)
     try:
         state = load_file(path)
+        _check_state(state, header.network)
+        network = build_network(header.network, header.encoder.spans)
         expected = network.state_dict()
         restored = {
             name: tensor.to(expected[name].dtype) if name in expected else tensor
             for name, tensor in state.items()
         }
         network.load_state_dict(restored)
-    except (SafetensorError, RuntimeError, OSError) as problem:
+    except (SafetensorError, RuntimeError, ValueError, OSError) as problem:
         raise ModelFileError(
             f"{path}: the weights do not fit the configuration beside them: {problem}",
             hint="the file is damaged: copy it again, or train the model again",
         ) from problem
     return header, network.eval()
+
+
+def _check_state(state: Mapping[str, Tensor], config: NetworkConfig) -> None:
+    """Refuse weights before memory is taken for a network that they cannot fill."""
+    least = sum(count**2 for count in config.channels) * 3**config.dimensions
+    given = sum(tensor.numel() for tensor in state.values())
+    if given < least:
+        raise ValueError(f"expected at least {least} numbers, got {given}")
+    damaged = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if damaged:
+        raise ValueError(f"there are infinite numbers or NaN in {damaged[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ FilmForm = Literal["affine", "sigmoid"]
 FilmPlacement = Literal["all", "encoder", "bottleneck", "decoder"]
 Norm = Literal["batch", "instance"]
 Plane = Literal["axial", "coronal", "sagittal", "thickest"]
+
+_MOST_LEVELS = 8
+_MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,18 +60,35 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.dimensions not in (2, 3):
             raise UsageError(f"expected network dimensions 2 or 3, got {self.dimensions}")
-        if len(self.channels) < 2 or min(self.channels) < 1:  # noqa: PLR2004 (a U-Net has a skip)
-            raise UsageError(f"expected at least two positive channel counts, got {self.channels}")
-        if self.in_channels < 1 or self.out_channels < 2:  # noqa: PLR2004 (background counts)
+        if not 2 <= len(self.channels) <= _MOST_LEVELS or not _are_widths(self.channels):  # noqa: PLR2004 (a U-Net has a skip)
             raise UsageError(
-                f"expected ≥ 1 input and ≥ 2 output channels, "
-                f"got {self.in_channels} and {self.out_channels}"
+                f"expected channel counts of 2 to {_MOST_LEVELS} levels, each from 1 to "
+                f"{_MOST_CHANNELS}, got {self.channels}"
+            )
+        if len(self.generator) > _MOST_LEVELS or not _are_widths(self.generator):
+            raise UsageError(
+                f"expected widths of at most {_MOST_LEVELS} generator layers, each from 1 to "
+                f"{_MOST_CHANNELS}, got {self.generator}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"expected a dropout from 0 to below 1, got {self.dropout}")
+        if not 1 <= self.in_channels <= _MOST_CHANNELS:
+            raise UsageError(
+                f"expected from 1 to {_MOST_CHANNELS} input channels, got {self.in_channels}"
+            )
+        if not 2 <= self.out_channels <= _MOST_CHANNELS:  # noqa: PLR2004 (background counts)
+            raise UsageError(
+                f"expected from 2 to {_MOST_CHANNELS} output channels, got {self.out_channels}"
             )
 
     @property
     def stride(self) -> int:
         """Voxels along an axis must be a multiple of this."""
         return int(2 ** (len(self.channels) - 1))
+
+
+def _are_widths(sizes: tuple[int, ...]) -> bool:
+    return all(1 <= size <= _MOST_CHANNELS for size in sizes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +114,20 @@ class Preprocessing:
     patch: tuple[int, ...] = (96, 96, 96)
     percentiles: tuple[float, float] = (0.5, 99.5)
     foreground: Literal["nonzero", "all"] = "nonzero"
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(size) and size >= 0 for size in self.spacing_mm):
+            raise UsageError(
+                f"expected spacing_mm of positive numbers, or 0 to keep an axis as it is, "
+                f"got {self.spacing_mm}"
+            )
+        if len(self.patch) not in (2, 3) or min(self.patch) < 1:
+            raise UsageError(f"expected a patch of two or three positive sizes, got {self.patch}")
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:  # noqa: PLR2004 (percent)
+            raise UsageError(
+                f"expected percentiles from 0 to 100, the lower one first, got {self.percentiles}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

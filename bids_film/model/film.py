@@ -54,7 +54,7 @@ class Generator(nn.Module):
         self.channels = tuple(channels)
         self.unknown = nn.Parameter(torch.zeros(total))
         owners = torch.repeat_interleave(
-            torch.arange(len(widths)), torch.tensor(widths, dtype=torch.long), output_size=total
+            torch.arange(len(widths)), torch.tensor(widths, dtype=torch.long)
         )
         self.register_buffer("span_of", owners, persistent=False)
         sizes = [total, *hidden]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 
 from bids_film.domain.errors import BidsFilmError, ModelFileError
 from bids_film.domain.labels import LabelTable, Structure
-from bids_film.domain.records import from_mapping
+from bids_film.domain.records import convert
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 
@@ -25,6 +26,8 @@ FORMAT_VERSION = 1
 HEADER_KEY = "bids_film"
 MAX_HEADER_BYTES = 16 * 2**20
 _LENGTH_BYTES = 8
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+_HIGHEST_INDEX = 2**15 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,46 +96,80 @@ def header_from_text(text: str, *, file: str) -> ModelHeader:
     """
     try:
         content = json.loads(text)
-        _check_version(content["format_version"], file)
-        return ModelHeader(
-            name=str(content["name"]),
-            version=str(content["version"]),
-            description=str(content["description"]),
-            inputs=dict(content["inputs"]),
-            network=from_mapping(NetworkConfig, content["network"], where=f"{file}: network"),
-            preprocessing=from_mapping(
-                Preprocessing, content["preprocessing"], where=f"{file}: preprocessing"
-            ),
-            postprocessing=from_mapping(
-                Postprocessing, content.get("postprocessing", {}), where=f"{file}: postprocessing"
-            ),
-            encoder=Encoder.from_dict(content["encoder"]),
-            labels=LabelTable(
-                structures=tuple(
-                    from_mapping(Structure, entry, where=f"{file}: labels")
-                    for entry in content["labels"]
-                )
-            ),
-            training=dict(content["training"]),
-            card=str(content["card"]),
-        )
-    except ModelFileError:
-        raise
-    except (BidsFilmError, KeyError, TypeError, ValueError, RecursionError) as problem:
+        version = int(content["format_version"])
+        if 1 <= version <= FORMAT_VERSION:
+            return _build_header(content, file)
+    except (
+        BidsFilmError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as problem:
+        what = problem.message if isinstance(problem, BidsFilmError) else problem
         raise ModelFileError(
-            f"{file} is a safetensors file, but its description cannot be read: {problem}",
+            f"{file} is a safetensors file, but its description cannot be read: {what}",
             hint="give a model file written by `bids-film … train`",
         ) from problem
+    raise ModelFileError(
+        f"{file} has model format {version}; this program reads up to {FORMAT_VERSION}",
+        hint="update bids-film, or train the model again with this version",
+    )
 
 
-def _check_version(version: Any, file: str) -> None:
-    if not isinstance(version, int) or version < 1:
-        raise ModelFileError(f"{file}: expected a positive format version, got {version!r}")
-    if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{file} has model format {version}; this program reads up to {FORMAT_VERSION}",
-            hint="update bids-film, or train the model again with this version",
-        )
+def _build_header(content: Mapping[str, Any], file: str) -> ModelHeader:
+    def read(kind: Any, key: str) -> Any:
+        return convert(kind, content[key], where=f"{file}: {key}")
+
+    header = ModelHeader(
+        name=read(str, "name"),
+        version=read(str, "version"),
+        description=read(str, "description"),
+        inputs=read(Mapping[str, Any], "inputs"),
+        network=read(NetworkConfig, "network"),
+        preprocessing=read(Preprocessing, "preprocessing"),
+        postprocessing=(
+            read(Postprocessing, "postprocessing")
+            if "postprocessing" in content
+            else Postprocessing()
+        ),
+        encoder=Encoder.from_dict(content["encoder"]),
+        labels=LabelTable(structures=read(tuple[Structure, ...], "labels")),
+        training=read(Mapping[str, Any], "training"),
+        card=read(str, "card"),
+    )
+    _check_names(header)
+    _check_fit(header)
+    return header
+
+
+def _check_names(header: ModelHeader) -> None:
+    """Names become parts of file names: those of a file that somebody else made are not trusted."""
+    for name in (header.name, *(structure.abbreviation for structure in header.labels)):
+        if not (name.isascii() and name.isalnum()):
+            raise ValueError(f"expected a name of letters and digits only, got {name!r}")
+    for structure in header.labels:
+        if not _COLOR.fullmatch(structure.color):
+            raise ValueError(f"expected a colour such as #1a2b3c, got {structure.color!r}")
+
+
+def _check_fit(header: ModelHeader) -> None:
+    """Parts that are right by themselves may not fit together."""
+    network, patch, labels = header.network, header.preprocessing.patch, header.labels
+    if network.out_channels != len(labels) + 1:
+        raise ValueError(f"{network.out_channels} channels do not fit {len(labels)} structures")
+    if len(patch) != network.dimensions:
+        raise ValueError(f"the patch {patch} does not fit {network.dimensions} dimensions")
+    indices = {structure.index for structure in labels}
+    names = {structure.name for structure in labels}
+    if len(indices) < len(labels) or len(names) < len(labels):
+        raise ValueError("an index or a name of a structure comes twice")
+    if not all(1 <= index <= _HIGHEST_INDEX for index in indices):
+        raise ValueError(f"expected structure indices from 1 to {_HIGHEST_INDEX}, got {indices}")
+    containers = {structure.part_of for structure in labels} - {""}
+    for name in names | containers | {*header.postprocessing.keep_largest}:
+        labels.indices_of(name)
 
 
 def read_header(path: Path) -> ModelHeader:

@@ -46,10 +46,10 @@ def find_model(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     models = list_models(environment)
     if name in models:
         return models[name]
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path.resolve()
-    if path.suffix == ".safetensors" or os.sep in name:
+    path = _find_file(name)
+    if path is not None:
+        return path
+    if name.endswith(".safetensors") or os.sep in name:
         raise ModelFileError(
             f"no model file at {name}", hint="give the path of a .safetensors file made by `train`"
         )
@@ -58,3 +58,11 @@ def find_model(name: str, environment: Mapping[str, str] = os.environ) -> Path:
         f"no model is named {name!r}; there are: {', '.join(sorted(models)) or 'none'}",
         hint=f"did you mean {near[0]!r}?" if near else "give one of these names, or a model file",
     )
+
+
+def _find_file(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if path.is_file() else None
+    except (OSError, RuntimeError):  # a name too long for a file, or the home of a stranger
+        return None

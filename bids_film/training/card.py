@@ -51,4 +51,6 @@ def _lines(header: ModelHeader) -> Iterator[str]:
     yield ""
     best = next(row for row in training["curve"] if row["step"] == training["best_step"])
     scores = {k.removeprefix("dice "): v for k, v in best.items() if k.startswith("dice ")}
-    yield "Dice on the validation scans: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items())
+    # Without validation scans the best step was chosen on those that were trained on.
+    seen = "validation" if counts.get("validation") else "training"
+    yield f"Dice on the {seen} scans: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items())

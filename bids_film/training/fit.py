@@ -34,7 +34,7 @@ from bids_film.training.losses import SegmentationLoss, find_parents
 from bids_film.training.recipe import Recipe, recipe_to_dict
 from bids_film.training.sampling import Sampler, make_sampler, stream_batches
 from bids_film.training.state import RunState
-from bids_film.training.validation import Case, make_case, validate_cases
+from bids_film.training.validation import Case, check_cases, make_case, validate_cases
 
 _VALIDATION_SEED = 2**31
 """Keeps the synthetic scans of validation apart from those of any training step."""
@@ -162,6 +162,7 @@ def _draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iter
 
 
 def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
+    check_cases(material.cases, recipe.label_table)
     torch.set_num_threads(machine.threads)
     torch.manual_seed(recipe.training.seed)
     machine.output.mkdir(parents=True, exist_ok=True)
@@ -279,6 +280,10 @@ def _use_bfloat16(precision: str, device: torch.device) -> bool:
 
 
 def _write_curve(path: Path, state: RunState) -> None:
-    columns = list(state.curve[-1])
-    rows = ["\t".join(f"{row[column]:.6g}" for column in columns) for row in state.curve]
+    # A structure that no validation scan has is scored only when the network finds one.
+    columns = list(dict.fromkeys(column for row in state.curve for column in row))
+    rows = [
+        "\t".join(f"{row[column]:.6g}" if column in row else "n/a" for column in columns)
+        for row in state.curve
+    ]
     path.write_text("\n".join(["\t".join(columns), *rows]) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bids_film.domain.errors import BidsFilmError
 from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
 from bids_film.training.examples import Batch
 from bids_film.training.losses import SegmentationLoss
@@ -71,6 +72,13 @@ def train_network(
     -------
     RunState
         With the curve; one row per validation.
+
+    Raises
+    ------
+    BidsFilmError
+        Where loss or gradient are no longer finite numbers.
+    InputError
+        Where the kept state is damaged or of another training.
     """
     settings = run.settings
     place_network(network, run.device)
@@ -161,10 +169,16 @@ def _take_step(learner: Learner, batch: Batch, step: int, run: Run) -> float:
     loss: Tensor = run.loss(logits, labels, annotated)
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), settings.clip_gradient)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_gradient)
+    value = float(loss.detach())
+    if not math.isfinite(value + float(norm)):
+        raise BidsFilmError(
+            f"step {step}: the loss is {value} and its gradient {float(norm)}: training diverged",
+            hint='try a smaller learning_rate, or precision = "fp32", in [training]',
+        )
     learner.optimizer.step()
     _average(learner, min(settings.ema, (1 + step) / (10 + step)))
-    return float(loss.detach())
+    return value
 
 
 @torch.no_grad()

@@ -85,8 +85,11 @@ def save_state(path: Path, state: RunState, learner: Learner) -> None:
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata={_KEY: json.dumps(header)})
-    partial.replace(path)
+    try:
+        save_file(contiguous, partial, metadata={_KEY: json.dumps(header)})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_state(path: Path, recipe_hash: str, learner: Learner) -> RunState:
@@ -103,22 +106,27 @@ def load_state(path: Path, recipe_hash: str, learner: Learner) -> RunState:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        state = RunState(**header, best=_part(tensors, "best."))
+        if state.recipe_hash == recipe_hash:
+            _restore(learner, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise InputError(
             f"{path} is not the state of a training run: {problem}",
             hint="delete it to start this training anew",
         ) from problem
-    state = RunState(**header, best=_part(tensors, "best."))
     if state.recipe_hash != recipe_hash:
         raise InputError(
             f"{path} is the state of a training with another recipe or other data",
-            hint="give another output folder, or --force to start anew",
+            hint="give another output folder, or delete it to start anew",
         )
+    return state
+
+
+def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     learner.network.load_state_dict(_part(tensors, "network."))
     learner.averaged.load_state_dict(_part(tensors, "averaged."))
     _restore_optimizer(learner.optimizer, _part(tensors, "optimizer."))
     torch.set_rng_state(tensors["random"])
-    return state
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

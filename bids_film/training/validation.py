@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bids_film.domain.errors import InputError
 from bids_film.domain.labels import LabelTable
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.metadata.encoder import Encoder
@@ -48,6 +49,22 @@ def make_case(example: Example) -> Case:
         annotated=tuple(example.annotated.tolist()),
         values=example.values,
     )
+
+
+def check_cases(cases: Sequence[Case], labels: LabelTable) -> None:
+    """Refuse scans on which no network can be told from another.
+
+    Raises
+    ------
+    InputError
+        Where none of the scans has a voxel of a structure that was annotated.
+    """
+    nothing = np.zeros((), dtype=np.uint8)
+    if not any(_score(nothing, case, labels) for case in cases):
+        raise InputError(
+            f"none of {len(cases)} validation scans has a voxel of an annotated structure",
+            hint="check their label files, or choose other scans by [split]",
+        )
 
 
 def validate_cases(
