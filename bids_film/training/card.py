@@ -19,7 +19,11 @@ def _lines(header: ModelHeader) -> Iterator[str]:
     yield ""
     yield header.description
     yield ""
-    yield "Not a medical device: for research only."
+    about = training["recipe"]["model"]
+    yield f"Not a medical device: for research only. {about['limits']}".rstrip()
+    yield ""
+    licence = about["license"] or "not stated"
+    yield f"Licence of the weights: {licence}. {about['attribution']}".rstrip()
     yield ""
     yield "| structure | index | abbreviation | part of |"
     yield "| --- | --- | --- | --- |"

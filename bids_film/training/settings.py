@@ -23,12 +23,21 @@ class ModelSettings:
         One sentence: what it segments, in what.
     inputs : Mapping[str, str | tuple[str, ...]]
         BIDS filter of the scans it is meant for; that of the training images if empty.
+    license : str
+        Under which the weights may be used; licences of the training data may oblige.
+    attribution : str
+        Whose data it learned from.
+    limits : str
+        What it is not for, and where it is known to fail.
     """
 
     name: str
     version: str = "1"
     description: str = ""
     inputs: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    license: str = ""
+    attribution: str = ""
+    limits: str = ""
 
     def __post_init__(self) -> None:
         if not (self.name.isascii() and self.name.isalnum()):
