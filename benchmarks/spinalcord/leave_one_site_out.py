@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--threads", default="2")
     parser.add_argument("--steps", type=int, default=1500, help="of each training")
+    parser.add_argument("--batch-size", type=int, default=8, help="of each training")
     parser.add_argument("--conditioning", nargs="+", default=list(CONDITIONINGS))
     arguments = parser.parse_args()
     participants = pd.read_csv(arguments.dataset / "participants.tsv", sep="\t", dtype=str)
@@ -40,7 +41,7 @@ def main() -> None:
         for site, group in participants.groupby(SITE_COLUMN)
         for conditioning in arguments.conditioning
     ]
-    text = describe(pd.concat(tables, ignore_index=True), steps=arguments.steps)
+    text = describe(pd.concat(tables, ignore_index=True), arguments)
     print(text)
     if arguments.report:
         arguments.report.write_text(text, encoding="utf-8")
@@ -55,7 +56,7 @@ def run_site(
     if not table.exists():
         folder.mkdir(parents=True, exist_ok=True)
         recipe = folder / "train.toml"
-        recipe.write_text(make_recipe(site, conditioning, arguments.steps), encoding="utf-8")
+        recipe.write_text(make_recipe(site, conditioning, arguments), encoding="utf-8")
         threads = ["--omp-nthreads", arguments.threads]
         model = folder / "model" / "spinalcord.safetensors"
         if not model.exists():
@@ -69,12 +70,13 @@ def run_site(
     return pd.read_csv(table, sep="\t").assign(site=site, conditioning=conditioning)
 
 
-def make_recipe(site: str, conditioning: str, steps: int) -> str:
+def make_recipe(site: str, conditioning: str, arguments: argparse.Namespace) -> str:
     """Write the bundled model's recipe with a site kept for the test."""
     text = files("bids_film.models").joinpath("spinalcord/recipe.toml").read_text("utf-8")
     text += f'test = {{ {SITE_COLUMN} = ["{site}"] }}\n'
     text = text.replace("[network]\n", f'[network]\nconditioning = "{conditioning}"\n')
-    text = re.sub(r"(?m)^(steps|validate_every) = \d+$", rf"\1 = {steps}", text)
+    text = re.sub(r"(?m)^(steps|validate_every) = \d+$", rf"\1 = {arguments.steps}", text)
+    text = re.sub(r"(?m)^batch_size = \d+$", f"batch_size = {arguments.batch_size}", text)
     made = tomllib.loads(text)
     if made["split"]["test"] != {SITE_COLUMN: [site]}:
         raise SystemExit("expected [split] to be the recipe's last section")
@@ -88,7 +90,7 @@ def run(dataset: Path, output: Path, level: str, *options: str) -> None:
     subprocess.run(command, check=True)
 
 
-def describe(rows: pd.DataFrame, *, steps: int) -> str:
+def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:
     """Write the table: a line per site, a column per structure and conditioning."""
     lines = [
         "# Spinal cord and gray matter, leaving one site out",
@@ -112,8 +114,8 @@ def describe(rows: pd.DataFrame, *, steps: int) -> str:
     ).stdout.strip()  # fmt: skip
     lines += [
         "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
-        f"spine-multicontrast: {steps} steps a training, seed 1, commit {commit or 'unknown'},",
-        f"{_describe_machine()}.",
+        f"spine-multicontrast: {arguments.steps} steps of {arguments.batch_size} slices each, seed 1,",
+        f"commit {commit or 'unknown'}, {_describe_machine()}.",
         "",
     ]
     return "\n".join(lines)

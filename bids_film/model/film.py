@@ -88,6 +88,22 @@ class Generator(nn.Module):
         code = self.shared(condition)
         return [self._modulation(head(code)) for head in self.heads]
 
+    @torch.no_grad()
+    def hold(self, modulations: Sequence[Modulation]) -> None:
+        """Begin with these modulations of one scan, whatever the metadata, until trained.
+
+        Raises
+        ------
+        ValueError
+            Where they are not of as many layers.
+        """
+        for head, (scale, shift) in zip(self.heads, modulations, strict=True):
+            assert isinstance(head, nn.Linear)  # noqa: S101 (tells the type checker)
+            affine = self.form == "affine"
+            raw = (scale - 1, shift) if affine else (torch.logit(scale), torch.logit(shift))
+            nn.init.zeros_(head.weight)
+            head.bias.copy_(torch.cat(raw, dim=1)[0])
+
     def _modulation(self, raw: Tensor) -> Modulation:
         gamma, beta = raw.chunk(2, dim=1)
         if self.form == "sigmoid":

@@ -33,6 +33,7 @@ from bids_film.training.loop import Report, Run, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
 from bids_film.training.recipe import Recipe, recipe_to_dict
 from bids_film.training.sampling import Sampler, make_sampler, stream_batches
+from bids_film.training.start import Start, copy_weights, fit_encoder, load_start
 from bids_film.training.state import RunState
 from bids_film.training.validation import Case, check_cases, make_case, validate_cases
 
@@ -74,6 +75,8 @@ class Material:
 
     Attributes
     ----------
+    start : Start or None
+        The model whose weights are the first ones.
     encoder : Encoder
     sampler : Sampler
     cases : Sequence[Case]
@@ -82,6 +85,7 @@ class Material:
         Which scans were used for what.
     """
 
+    start: Start | None = None
     encoder: Encoder
     sampler: Sampler
     cases: Sequence[Case]
@@ -104,15 +108,19 @@ def fit_to_examples(
         Where a metadata field has no value in the training data, or an earlier run's state is of
         another training.
     """
-    encoder = Encoder.fit(recipe.metadata_fields, [example.values for example in training])
+    start = _find_start(recipe)
+    rows = [example.values for example in training]
+    encoder = fit_encoder(recipe.metadata_fields, rows, start)
     material = Material(
+        start=start,
         encoder=encoder,
         sampler=make_sampler(training, recipe, encoder),
         cases=[make_case(example) for example in validation or training],
         record={
             "training": _list_examples(training),
             "validation": _list_examples(validation),
-        },
+        }
+        | _describe_start(start),
     )
     return _fit(recipe, material, machine)
 
@@ -133,15 +141,18 @@ def fit_to_label_maps(
         Synthetic scans of each validation map; they are the same at every validation.
     """
     torch.set_num_threads(machine.threads)
-    encoder = Encoder.fit(recipe.metadata_fields, draw_values(training, recipe))
+    start = _find_start(recipe)
+    encoder = fit_encoder(recipe.metadata_fields, draw_values(training, recipe), start)
     material = Material(
+        start=start,
         encoder=encoder,
         sampler=make_synthesis_sampler(training, recipe, encoder),
         cases=list(_draw_cases(validation or training, recipe, scans_per_map)),
         record={
             "training": [source.scan.relative_path for source in training],
             "validation": [source.scan.relative_path for source in validation],
-        },
+        }
+        | _describe_start(start),
     )
     return _fit(recipe, material, machine)
 
@@ -168,6 +179,8 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
     machine.output.mkdir(parents=True, exist_ok=True)
     device = find_device(machine.device)
     network = build_network(recipe.network_config, material.encoder.spans)
+    if material.start is not None:
+        copy_weights(material.start, network, recipe.label_table, material.encoder)
     run = Run(
         settings=recipe.training,
         loss=_make_loss(recipe),
@@ -193,6 +206,19 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
     path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
     _write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
     return path
+
+
+def _find_start(recipe: Recipe) -> Start | None:
+    name = recipe.training.start_from
+    return load_start(name, recipe.network_config) if name else None
+
+
+def _describe_start(start: Start | None) -> dict[str, Any]:
+    if start is None:
+        return {}
+    header = start.header
+    model = {"name": header.name, "version": header.version, "sha256": start.sha256}
+    return {"start": {**model, "steps": header.training.get("steps")}}
 
 
 def _make_loss(recipe: Recipe) -> SegmentationLoss:

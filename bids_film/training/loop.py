@@ -87,6 +87,7 @@ def train_network(
         averaged=copy.deepcopy(network).eval(),
         optimizer=_make_optimizer(network, settings),
     )
+    forward = torch.compile(network) if settings.compile else network
     state = load_state(run.state_file, run.recipe_hash, learner)
     if state.step:
         run.report(f"going on at step {state.step} of {settings.steps}")
@@ -95,7 +96,7 @@ def train_network(
     while state.step < settings.steps and not _has_stalled(state, settings):
         with window.waiting():
             batch = next(stream)
-        window.losses.append(_take_step(learner, batch, state.step, run))
+        window.losses.append(_take_step(learner, forward, batch, state.step, run))
         state.step += 1
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
             _validate(learner.averaged, validate, state, window, run)
@@ -157,7 +158,9 @@ def _set_mode(network: FilmUNet, settings: TrainingSettings, step: int) -> None:
                 module.eval()
 
 
-def _take_step(learner: Learner, batch: Batch, step: int, run: Run) -> float:
+def _take_step(
+    learner: Learner, forward: Callable[..., Tensor], batch: Batch, step: int, run: Run
+) -> float:
     network, settings = learner.network, run.settings
     _set_learning_rate(learner.optimizer, settings, step)
     _set_mode(network, settings, step)
@@ -165,7 +168,7 @@ def _take_step(learner: Learner, batch: Batch, step: int, run: Run) -> float:
     labels, annotated = batch.labels.to(run.device), batch.annotated.to(run.device)
     vector, known = batch.vector.to(run.device), batch.known.to(run.device)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16):
-        logits: Tensor = network(image, vector, known)
+        logits = forward(image, vector, known)
     loss: Tensor = run.loss(logits, labels, annotated)
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from support.volumes import make_grid
 from bids_film.domain.errors import InputError
 from bids_film.domain.volume import Volume
 from bids_film.inference.engine import Engine
-from bids_film.model.header import read_header
+from bids_film.model.header import hash_file, read_header
 from bids_film.training import fit
 from bids_film.training.examples import Example
 from bids_film.training.fit import Machine, fit_to_examples
@@ -246,3 +246,20 @@ def test_bfloat16_is_taken_where_it_is_asked_for(machine: Machine) -> None:
     path = fit_to_examples(make_recipe(training=SHORT), make_halves(), [], place)
     assert read_header(path).training["precision"] == "bf16"
     assert np.isfinite(validation_dice(path)).all()
+
+
+def test_a_training_that_starts_from_a_model_is_ahead_and_says_what_it_started_from(
+    machine: Machine,
+) -> None:
+    first = fit_to_examples(make_recipe(), make_halves(), [], machine)
+    brief = {"steps": 2, "validate_every": 2, "learning_rate": 1e-5, "freeze_norm_from": 0}
+    began: dict[str, dict[str, Any]] = {}
+    for name in ("", str(first)):
+        output = machine.output / ("fresh" if not name else "started")
+        recipe = make_recipe(training={**brief, "start_from": name})
+        made = fit_to_examples(recipe, make_halves(), [], replace(machine, output=output))
+        began[output.name] = dict(read_header(made).training)
+    dice = {name: record["curve"][-1]["dice"] for name, record in began.items()}
+    assert dice["started"] > 0.9 > dice["fresh"]
+    assert began["started"]["data"]["start"]["sha256"] == hash_file(first)
+    assert "start" not in began["fresh"]["data"]
