@@ -114,7 +114,7 @@ def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:
     ).stdout.strip()  # fmt: skip
     lines += [
         "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
-        f"spine-multicontrast: {arguments.steps} steps of {arguments.batch_size} slices each, seed 1,",
+        f"spine-multicontrast: {arguments.steps} steps of {arguments.batch_size} slices, seed 1,",
         f"commit {commit or 'unknown'}, {_describe_machine()}.",
         "",
     ]

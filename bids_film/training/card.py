@@ -47,6 +47,12 @@ def _lines(header: ModelHeader) -> Iterator[str]:
     yield ""
     counts = {name: len(scans) for name, scans in training["data"].items()}
     parts = ", ".join(f"{count} for {name}" for name, count in counts.items())
+    if start := training.get("start"):
+        yield (
+            f"Started from {start['name']} {start['version']}, which had learned for "
+            f"{start['steps']} steps (SHA-256 {start['sha256'][:12]})."
+        )
+        yield ""
     yield (
         f"Scans: {parts}. {training['steps']} steps in {training['minutes']} minutes on "
         f"{training['machine']['processor']}, {training['machine']['threads']} threads, "

@@ -119,8 +119,7 @@ def fit_to_examples(
         record={
             "training": _list_examples(training),
             "validation": _list_examples(validation),
-        }
-        | _describe_start(start),
+        },
     )
     return _fit(recipe, material, machine)
 
@@ -151,8 +150,7 @@ def fit_to_label_maps(
         record={
             "training": [source.scan.relative_path for source in training],
             "validation": [source.scan.relative_path for source in validation],
-        }
-        | _describe_start(start),
+        },
     )
     return _fit(recipe, material, machine)
 
@@ -186,7 +184,7 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
         loss=_make_loss(recipe),
         device=device,
         state_file=machine.output / f"{recipe.model.name}.state.safetensors",
-        recipe_hash=_hash_recipe(recipe, material.record),
+        recipe_hash=_hash_recipe(recipe, {**material.record, **_describe_start(material.start)}),
         bfloat16=_use_bfloat16(_first_set(machine.precision, recipe.training.precision), device),
         report=machine.report,
     )
@@ -243,6 +241,7 @@ def _make_header(recipe: Recipe, material: Material, state: RunState, run: Run) 
     training = {
         "recipe": recipe_to_dict(recipe),
         "data": dict(material.record),
+        **_describe_start(material.start),
         "curve": state.curve,
         "best_step": state.best_step,
         "steps": state.step,

@@ -261,5 +261,6 @@ def test_a_training_that_starts_from_a_model_is_ahead_and_says_what_it_started_f
         began[output.name] = dict(read_header(made).training)
     dice = {name: record["curve"][-1]["dice"] for name, record in began.items()}
     assert dice["started"] > 0.9 > dice["fresh"]
-    assert began["started"]["data"]["start"]["sha256"] == hash_file(first)
-    assert "start" not in began["fresh"]["data"]
+    assert began["started"]["start"]["sha256"] == hash_file(first)
+    assert "Started from tiny 1" in (machine.output / "started/tiny.card.md").read_text()
+    assert "start" not in began["fresh"]
