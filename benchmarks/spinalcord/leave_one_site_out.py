@@ -32,7 +32,11 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--threads", default="2")
     parser.add_argument("--steps", type=int, default=1500, help="of each training")
-    parser.add_argument("--batch-size", type=int, default=8, help="of each training")
+    parser.add_argument("--batch-size", type=int, default=8, help="slices a step")
+    parser.add_argument(
+        "--patch", type=int, default=128, help="sides of a slice's patch, in voxels"
+    )
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest")
     parser.add_argument("--conditioning", nargs="+", default=list(CONDITIONINGS))
     arguments = parser.parse_args()
     participants = pd.read_csv(arguments.dataset / "participants.tsv", sep="\t", dtype=str)
@@ -76,7 +80,10 @@ def make_recipe(site: str, conditioning: str, arguments: argparse.Namespace) -> 
     text += f'test = {{ {SITE_COLUMN} = ["{site}"] }}\n'
     text = text.replace("[network]\n", f'[network]\nconditioning = "{conditioning}"\n')
     text = re.sub(r"(?m)^(steps|validate_every) = \d+$", rf"\1 = {arguments.steps}", text)
-    text = re.sub(r"(?m)^batch_size = \d+$", f"batch_size = {arguments.batch_size}", text)
+    rate = f"batch_size = {arguments.batch_size}\nlearning_rate = {arguments.learning_rate}"
+    text = re.sub(r"(?m)^batch_size = \d+$", rate, text)
+    patch = f"patch = [{arguments.patch}, {arguments.patch}]"
+    text = re.sub(r"(?m)^patch = \[\d+, \d+\]$", patch, text)
     made = tomllib.loads(text)
     if made["split"]["test"] != {SITE_COLUMN: [site]}:
         raise SystemExit("expected [split] to be the recipe's last section")
@@ -114,8 +121,9 @@ def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:
     ).stdout.strip()  # fmt: skip
     lines += [
         "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
-        f"spine-multicontrast: {arguments.steps} steps of {arguments.batch_size} slices, seed 1,",
-        f"commit {commit or 'unknown'}, {_describe_machine()}.",
+        f"spine-multicontrast, commit {commit or 'unknown'}, seed 1, {_describe_machine()}:",
+        f"{arguments.steps} steps of {arguments.batch_size} patches of {arguments.patch}² voxels,",
+        f"learning rate {arguments.learning_rate}.",
         "",
     ]
     return "\n".join(lines)

@@ -89,6 +89,7 @@ def build_parser() -> Parser:
     _add_selection(parser)
     _add_model(parser)
     _add_output(parser)
+    _add_evaluation(parser)
     _add_running(parser)
     _add_other(parser)
     return parser
@@ -232,6 +233,21 @@ def _add_output(parser: Parser) -> None:
     )
     group.add_argument(
         "--force", action="store_true", help="segment again what is already done and unchanged"
+    )
+
+
+def _add_evaluation(parser: Parser) -> None:
+    group = parser.add_argument_group("evaluation")
+    group.add_argument(
+        "--by",
+        metavar="FIELD",
+        help="summarise per value of a metadata field or a column of participants.tsv",
+    )
+    group.add_argument(
+        "--compare-with",
+        metavar="TSV",
+        type=absolute_path,
+        help="evaluation table of another model on the same scans",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,50 +12,50 @@ from numpy.typing import NDArray
 
 from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
+from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Grid
+from bids_film.evaluation.summary import UNKNOWN, compare, summarise
 from bids_film.images.geometry import plan_ras
 from bids_film.images.measures import measure_structure
 from bids_film.inputs.nifti import read_volume
+from bids_film.inputs.tables import index_rows, read_table
 from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
 from bids_film.training.labels import find_labels, read_reference
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
+from bids_film.workflow.evaluation_tables import (
+    COLUMNS,
+    COMPARISON_COLUMNS,
+    SUMMARY_COLUMNS,
+    Row,
+    comparison_row,
+    describe_comparisons,
+    describe_summaries,
+    read_evaluation,
+    summary_row,
+)
 from bids_film.workflow.group import list_participants, read_segmentations
 from bids_film.workflow.options import Options
-from bids_film.workflow.tables import Cell, Column, write_table
-
-Row = dict[str, Cell]
-
-_COLUMNS = {
-    "participant_id": Column(description="Participant label with its prefix"),
-    "scan": Column(description="Path of the scan relative to the input dataset"),
-    "structure": Column(description="Name of the structure; its parts are included"),
-    "dice": Column(description="Overlap: 2 |A and B| / (|A| + |B|)"),
-    "hd95_mm": Column(description="95th percentile of the surface distances", unit="mm"),
-    "assd_mm": Column(description="Average symmetric surface distance", unit="mm"),
-    "volume_ml": Column(description="Volume in the prediction", unit="mL"),
-    "reference_volume_ml": Column(description="Volume in the reference", unit="mL"),
-    "volume_difference_percent": Column(
-        description="Prediction minus reference, relative to the reference", unit="percent"
-    ),
-}
-_MEASURES = ("dice", "hd95_mm", "assd_mm", "volume_difference_percent")
+from bids_film.workflow.tables import Column, write_table
 
 
 def run_evaluate(options: Options) -> ExitCode:
-    """Write ``evaluation_seg-<model>.tsv`` with its data dictionary, and print a summary.
+    """Write ``evaluation_seg-<model>.tsv`` with its summary, and print it.
 
     Raises
     ------
     UsageError
-        Where nothing says where the reference labels are.
+        Where nothing says where the reference labels are, or ``--by`` names no column.
     InputError
-        Where there is no prediction of the model, or no reference for any of them.
+        Where there is no prediction of the model, no reference for any of them, or nothing to
+        compare with.
     """
     header = read_header(find_model(options.model))
     recipe = _find_recipe(options, header)
+    other = read_evaluation(options.compare_with) if options.compare_with else []
+    level_of = _read_levels(options, header) if options.by else {}
     pairs = list(_find_pairs(options, header, recipe))
     if not pairs:
         raise InputError(
@@ -65,9 +64,21 @@ def run_evaluate(options: Options) -> ExitCode:
             hint="run the participant level first, and check the patterns of labels in the recipe",
         )
     rows, failed = _measure_all(pairs, options.output_dir, header, recipe)
+    for row in rows:
+        row.update(level_of.get(str(row["participant_id"]), {}))
     path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
-    write_table(path, _COLUMNS, rows)
-    sys.stdout.writelines(f"{line}\n" for line in summarise(rows))
+    write_table(path, _find_columns(rows), rows)
+    summaries = summarise(rows, by=options.by)
+    _write_beside(path, "summary", SUMMARY_COLUMNS, [summary_row(line) for line in summaries])
+    sys.stdout.writelines(f"{line}\n" for line in describe_summaries(summaries))
+    if options.compare_with:
+        # Read back, so that both sides are rounded alike.
+        found = compare(other, read_evaluation(path))
+        if not found:
+            raise InputError(f"{options.compare_with} has no scan and structure of {path}")
+        lines = [comparison_row(line) for line in found]
+        _write_beside(path, "comparison", COMPARISON_COLUMNS, lines)
+        sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(found))
     sys.stdout.write(f"{path}: {len(pairs) - failed} scans, {failed} failed\n")
     return ExitCode.SCANS_FAILED if failed else ExitCode.DONE
 
@@ -96,7 +107,8 @@ def measure_scan(
             prediction.grid.spacing_mm,
         )
         identity = {"participant_id": f"sub-{scan.participant}", "scan": segmentation.scan}
-        rows.append({**identity, "structure": structure.name, **measures})
+        told = {entry.field: entry.value or UNKNOWN for entry in segmentation.values}
+        rows.append({**identity, "structure": structure.name, **measures, **told})
     return rows
 
 
@@ -111,19 +123,33 @@ def _find_annotated_slices(
     return np.asarray((reference > 0).any(axis=others, keepdims=True))
 
 
-def summarise(rows: Sequence[Row]) -> Iterator[str]:
-    """Describe each structure in one line: mean, standard deviation and number of scans."""
-    for structure in dict.fromkeys(str(row["structure"]) for row in rows):
-        own = [row for row in rows if row["structure"] == structure]
-        parts = [f"{measure} {_describe(own, measure)}" for measure in _MEASURES]
-        yield f"{structure} (n = {len(own)}): {', '.join(parts)}"
+def _write_beside(path: Path, what: str, columns: dict[str, Column], rows: Sequence[Row]) -> None:
+    write_table(path.with_name(f"{path.stem}_{what}.tsv"), columns, rows)
 
 
-def _describe(rows: Sequence[Row], measure: str) -> str:
-    values = [v for row in rows if isinstance(v := row.get(measure), int | float) and v == v]  # noqa: PLR0124 leaves NaN out
-    if not values:
-        return "n/a"
-    return f"{statistics.fmean(values):.3f} ± {statistics.pstdev(values):.3f}"
+def _find_columns(rows: Sequence[Row]) -> dict[str, Column]:
+    """Columns of the table: those of every evaluation, and the metadata of these scans."""
+    told = dict.fromkeys(key for row in rows for key in row if key not in COLUMNS)
+    return COLUMNS | {key: Column(description=f"{key} of the scan") for key in told}
+
+
+def _read_levels(options: Options, header: ModelHeader) -> dict[str, Row]:
+    """Read the column of ``--by`` from ``participants.tsv``; the model's fields are known anyway.
+
+    Raises
+    ------
+    UsageError
+        Where it is neither.
+    """
+    fields = [field.name for field in header.encoder.fields]
+    if options.by in fields:
+        return {}
+    path = options.bids_dir / "participants.tsv"
+    table = read_table(path, required="participant_id") if path.exists() else None
+    columns = table.columns if table else ()
+    check_key(options.by, [*fields, *columns], where=f"--by, for {header.name} and {path}")
+    rows = index_rows(table, [("participant_id", "sub-")]) if table else {}
+    return {f"sub-{label}": {options.by: row.values[options.by]} for (label,), row in rows.items()}
 
 
 def _measure_all(

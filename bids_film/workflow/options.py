@@ -39,6 +39,10 @@ class Options:
         Threads per scan; None lets the program choose.
     mem : float or None
         Gigabytes that all scans together may use; None means what the machine has.
+    by : str
+        Column whose values divide the scans of an evaluation; empty for none.
+    compare_with : Path or None
+        Table of another evaluation.
     verbose : int
         How often ``-v`` was given.
     """
@@ -70,5 +74,7 @@ class Options:
     stop_on_first_crash: bool = False
     write_graph: bool = False
     resource_monitor: bool = False
+    by: str = ""
+    compare_with: Path | None = None
     config_file: Path | None = None
     verbose: int = 0

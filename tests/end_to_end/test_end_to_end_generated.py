@@ -184,6 +184,40 @@ def test_evaluate_measures_every_labelled_scan(lab: Path) -> None:
     assert np.mean(dice) > 0.8
 
 
+def test_evaluate_divides_by_a_column_and_compares_with_another_table(
+    lab: Path, tmp_path: Path
+) -> None:
+    model = lab / "model" / "phantom.safetensors"
+    evaluate = (lab / "bids", lab / "out", "evaluate", "--model", model)
+    assert run_program(*evaluate).code == 0
+    other = tmp_path / "other.tsv"
+    other.write_bytes((lab / "out/evaluation_seg-phantom.tsv").read_bytes())
+    run = run_program(*evaluate, "--by", "age", "--compare-with", other)
+    assert run.code == 0, run.err
+    assert "difference 0.000" in run.out
+    rows = read_table(lab / "out" / "evaluation_seg-phantom_comparison.tsv")
+    assert {row["p"] for row in rows} <= {"1", "n/a"}
+    summary = read_table(lab / "out" / "evaluation_seg-phantom_summary.tsv")
+    assert len({row["level"] for row in summary}) > 1
+    assert find_bids_errors(lab / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--by", "agee"), "did you mean 'age'"),
+        (("--compare-with", "nowhere.tsv"), "nowhere.tsv"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_divided_or_compared_says_why(
+    lab: Path, options: tuple[str, str], said: str
+) -> None:
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(lab / "bids", lab / "out", "evaluate", "--model", model, *options)
+    assert run.code in (2, 3)
+    assert said in run.err
+
+
 def test_one_bad_scan_does_not_stop_the_others_and_is_named(lab: Path, tmp_path: Path) -> None:
     bids = tmp_path / "bids"
     write_dataset(bids, participants=("01", "02", "03"), shape=(32, 30, 8))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -16,7 +19,9 @@ from bids_film.images.measures import (
     dice,
     hausdorff95_mm,
     jaccard,
+    lesion_f1,
     measure_structure,
+    surface_dice,
     surface_distances_mm,
     volume_difference_percent,
     volume_ml,
@@ -177,3 +182,59 @@ def test_the_bounding_box_holds_all_and_no_smaller_one_does(mask: Mask) -> None:
     for axis in range(3):
         sides = np.asarray(mask[box].any(axis=tuple(other for other in range(3) if other != axis)))
         assert not sides.size or (sides[0] and sides[-1])
+
+
+@given(full_masks, full_masks, st.sampled_from([0.4, 1.0, 3.0]))
+def test_surface_measures_are_those_of_monai(one: Mask, other: Mask, tolerance_mm: float) -> None:
+    pair = [torch.from_numpy(mask)[None, None].float() for mask in (one, other)]
+    settings: dict[str, Any] = {"include_background": True, "spacing": SPACING}
+    theirs = {
+        "surface": compute_surface_dice(*pair, class_thresholds=[tolerance_mm], **settings),
+        "hd95": compute_hausdorff_distance(*pair, percentile=95, **settings),
+    }
+    ours = {
+        "surface": surface_dice(one, other, SPACING, tolerance_mm=tolerance_mm),
+        "hd95": hausdorff95_mm(one, other, SPACING),
+    }
+    assert ours == pytest.approx({name: value.item() for name, value in theirs.items()}, abs=1e-4)
+
+
+def test_surfaces_within_the_tolerance_are_the_same_and_beyond_it_are_not() -> None:
+    one, other = make_cube(), make_cube((7, 5, 5))
+    spacing = (1.0, 1.0, 1.0)
+    assert surface_dice(one, other, spacing, tolerance_mm=2.0) == 1
+    assert surface_dice(one, other, spacing, tolerance_mm=0.5) < 0.8
+    assert measure_structure(one, other, spacing)["surface_dice"] == surface_dice(
+        one, other, spacing
+    )
+
+
+def make_lesions(*numbers: int) -> Mask:
+    mask = np.zeros((40, 5, 5), bool)
+    for number in numbers:
+        mask[8 * number : 8 * number + 3, 1:4, 1:4] = True
+    return mask
+
+
+def test_lesions_are_counted_and_not_their_voxels() -> None:
+    reference, prediction = make_lesions(0, 1, 2), make_lesions(0, 3)
+    prediction[1:3] = False
+    # one of three found, two missed, one invented
+    assert lesion_f1(prediction, reference) == pytest.approx(2 / (2 + 2 + 1))
+
+
+def test_voxels_that_meet_at_a_corner_are_one_lesion() -> None:
+    mask = np.zeros((4, 4, 4), bool)
+    mask[1, 1, 1] = mask[2, 2, 2] = True
+    prediction = np.zeros_like(mask)
+    prediction[1, 1, 1] = True
+    assert lesion_f1(prediction, mask) == 1
+
+
+@pytest.mark.parametrize(("prediction", "expected"), [((), 1.0), ((0,), 0.0)])
+def test_without_a_lesion_finding_none_is_right(
+    prediction: tuple[int, ...], expected: float
+) -> None:
+    one, nothing = make_lesions(*prediction), make_lesions()
+    assert lesion_f1(one, nothing) == lesion_f1(nothing, one) == expected
+    assert surface_dice(one, nothing, SPACING) == expected

@@ -14,7 +14,6 @@ from bids_film.derivatives.sidecars import write_sidecar
 from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.segmentation import ModelIdentity, Segmentation, StructureVolume
 from bids_film.inputs.nifti import read_volume
-from bids_film.workflow.evaluate import summarise
 from bids_film.workflow.group import run_group
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.state import record_failure, write_outcome
@@ -88,12 +87,3 @@ def test_cells_keep_to_their_cell_and_start_no_formula(tmp_path: Path) -> None:
     first, second = read_table(tmp_path / "table.tsv")
     assert first == {"text": "a b c", "formula": "'=1+1", "nan": "n/a", "number": "0.333333"}
     assert set(second.values()) == {"n/a"}
-
-
-def test_a_summary_leaves_out_what_is_not_defined() -> None:
-    rows = [
-        {"structure": "cord", "dice": 0.5, "hd95_mm": float("nan")},
-        {"structure": "cord", "dice": 1.0, "hd95_mm": 2.0},
-    ]
-    (line,) = summarise(rows)
-    assert line.startswith("cord (n = 2): dice 0.750 ± 0.250, hd95_mm 2.000 ± 0.000")
