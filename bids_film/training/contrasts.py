@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from bids_film.training.sequences import draw_sequence
+from bids_film.training.signal import compute_signals
 
 if TYPE_CHECKING:
     from bids_film.training.synthesis_settings import SynthesisSettings
@@ -162,44 +165,59 @@ class Contrast:
         Mean and standard deviation, float32, shape (largest value + 1,).
     grain : int
         Size of the texture within tissues, in voxels.
-    suffix : str
-        Of the sequence that it is like; empty for a random one.
+    metadata : Mapping[str, str | float]
+        What a sidecar would say of it, the suffix included; empty for a random one.
     """
 
     means: Tensor
     spreads: Tensor
     grain: int = 1
-    suffix: str = ""
+    metadata: Mapping[str, str | float] = field(default_factory=dict)
 
 
 def draw_contrast(settings: SynthesisSettings, rng: np.random.Generator, size: int) -> Contrast:
     """Draw a mean and a standard deviation for every value below `size`."""
-    kind = rng.random()
-    suffix = ""
-    if kind < settings.realistic_probability:
-        names, weights = zip(*settings.contrast_weights.items(), strict=True)
-        suffix = str(rng.choice(names, p=np.asarray(weights) / sum(weights)))
-        ranges = settings.contrasts[suffix]
-        by_tissue = {name: rng.uniform(*ranges.get(name, (0.0, 1.0))) for name in settings.tissues}
-    elif kind < settings.realistic_probability + settings.tissue_probability:
-        by_tissue = _draw_tissues(settings, rng)
-    else:
-        by_tissue = {}
+    metadata, by_tissue = _draw_kind(settings, rng)
     means = rng.random(size)
     spreads = rng.uniform(*settings.texture, size)
     for name, values in settings.tissues.items():
         inside = [value for value in values if value < size]
         if name in by_tissue:
             means[inside] = by_tissue[name] * (1 + 0.03 * rng.standard_normal(len(inside)))
-        if suffix:
+        if metadata:
             spreads[inside] = rng.uniform(*settings.spread)
     _finish(settings, rng, means, spreads)
     return Contrast(
         means=torch.from_numpy(means).float(),
         spreads=torch.from_numpy(spreads).float(),
         grain=int(rng.integers(1, 4)),
-        suffix=suffix,
+        metadata=metadata,
     )
+
+
+def _draw_kind(
+    settings: SynthesisSettings, rng: np.random.Generator
+) -> tuple[Mapping[str, str | float], Mapping[str, float]]:
+    """Draw what a sidecar says, and the means of tissues that are not left to chance."""
+    kind = rng.random() - settings.realistic_probability
+    if kind < 0:
+        suffix = _draw_suffix(settings, rng)
+        ranges = settings.contrasts[suffix]
+        return {"suffix": suffix}, {
+            name: rng.uniform(*ranges.get(name, (0.0, 1.0))) for name in settings.tissues
+        }
+    kind -= settings.simulated_probability
+    if kind < 0:
+        sequence = draw_sequence(_draw_suffix(settings, rng), rng)
+        signals = compute_signals(sequence, rng, spread=settings.relaxation_spread)
+        return sequence.metadata, signals
+    kind -= settings.tissue_probability
+    return {}, _draw_tissues(settings, rng) if kind < 0 else {}
+
+
+def _draw_suffix(settings: SynthesisSettings, rng: np.random.Generator) -> str:
+    names, weights = zip(*settings.contrast_weights.items(), strict=True)
+    return str(rng.choice(names, p=np.asarray(weights) / sum(weights)))
 
 
 def _draw_tissues(settings: SynthesisSettings, rng: np.random.Generator) -> dict[str, float]:

@@ -51,8 +51,9 @@ class SyntheticScan:
     labels : Tensor
         int64 channel of the structure (0: none), shape (*patch).
     metadata : Mapping[str, str | float]
-        SkullStripped "true" or "false", InPlaneVoxelSize and SliceSpacing in mm, and suffix where
-        the contrast is like that of a sequence.
+        SkullStripped "true" or "false", InPlaneVoxelSize and SliceSpacing in mm; suffix where the
+        contrast is like that of a sequence, and its times, angle and field strength where it was
+        simulated.
     """
 
     image: Tensor
@@ -269,11 +270,9 @@ def _normalise(image: Tensor) -> Tensor:
 
 def _describe(plan: ScanPlan) -> Mapping[str, str | float]:
     spacing = plan.acquisition.spacing_mm
-    metadata: dict[str, str | float] = {
+    metadata = {
         "SkullStripped": "false" if plan.stripping is None else "true",
         "InPlaneVoxelSize": min(spacing),
         "SliceSpacing": max(spacing),
     }
-    if plan.contrast.suffix:
-        metadata["suffix"] = plan.contrast.suffix
-    return metadata
+    return {**metadata, **plan.contrast.metadata}

@@ -50,6 +50,11 @@ class SynthesisSettings(DeformationSettings):
         How often each of the contrasts comes, relative to the others.
     realistic_probability : float
         Intensities are drawn from `contrasts`.
+    simulated_probability : float
+        Intensities are computed from relaxation times and a sequence, see
+        `bids_film.training.signal`; the scan then has times, angle and field strength as metadata.
+    relaxation_spread : float
+        Standard deviation of the relaxation times' logarithms about those of the table.
     tissue_probability : float
         Intensities are drawn per tissue, at random; else for every value of its own.
     family_probability : float
@@ -110,6 +115,8 @@ class SynthesisSettings(DeformationSettings):
         )
     )
     realistic_probability: float = 0.5
+    simulated_probability: float = 0.0
+    relaxation_spread: float = 0.08
     tissue_probability: float = 0.3
     family_probability: float = 0.6
     healthy_probability: float = 0.4

@@ -317,3 +317,16 @@ def test_a_real_label_map_gives_all_six_structures(shared_data: Path) -> None:
     volumes_ml = torch.bincount(scan.labels.reshape(-1), minlength=7) * 0.008
     assert (volumes_ml[1:] > 5).all()
     assert 700 < volumes_ml[1:].sum() < 3000
+
+
+def test_simulated_scans_bear_the_metadata_that_made_them(head: torch.Tensor) -> None:
+    settings = replace(PLAIN, realistic_probability=0, simulated_probability=1)
+    scans = [draw(head, seed, settings) for seed in range(12)]
+    for scan in scans:
+        told = {"MagneticFieldStrength", "RepetitionTime", "EchoTime", "FlipAngle", "suffix"}
+        assert told <= set(scan.metadata)
+        assert scan.image.isfinite().all()
+    assert len({scan.metadata["suffix"] for scan in scans}) > 2
+    assert all(
+        ("InversionTime" in scan.metadata) for scan in scans if scan.metadata["suffix"] == "FLAIR"
+    )
