@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
 from pathlib import PurePosixPath
 
 import jinja2
@@ -15,6 +14,7 @@ from bids_film.report.checks import Check, Verdict
 from bids_film.report.figures import Tile
 from bids_film.report.methods import choose_references, write_methods
 from bids_film.report.page import ParticipantPage, ScanPage
+from bids_film.report.templating import make_environment
 
 _STATUS_WORDS = {
     "used": "used",
@@ -46,31 +46,22 @@ def render_participant(page: ParticipantPage) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_load_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = make_environment(
+        {
+            "alt": describe_tile,
+            "anchor": name_anchor,
+            "color": check_color,
+            "concerns": list_concerns,
+            "coordinate": format_coordinate,
+            "file_name": lambda path: PurePosixPath(path).name,
+            "number": format_number,
+            "title": title_scan,
+            "value": format_value,
+            "volume": format_volume,
+        }
     )
-    environment.filters |= {
-        "alt": describe_tile,
-        "anchor": name_anchor,
-        "color": check_color,
-        "concerns": list_concerns,
-        "coordinate": format_coordinate,
-        "file_name": lambda path: PurePosixPath(path).name,
-        "number": format_number,
-        "title": title_scan,
-        "value": format_value,
-        "volume": format_volume,
-    }
     environment.globals |= {"STATUS_WORDS": _STATUS_WORDS, "USED": _USED, "Verdict": Verdict}
     return environment
-
-
-def _load_template(name: str) -> str:
-    return (resources.files("bids_film.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def check_color(color: str) -> str:

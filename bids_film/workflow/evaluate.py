@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import bids_film
+from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
@@ -23,6 +25,7 @@ from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
+from bids_film.report.evaluation import EvaluationPage, render_evaluation
 from bids_film.training.labels import find_labels, read_reference
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
 from bids_film.workflow.evaluation_tables import (
@@ -38,6 +41,7 @@ from bids_film.workflow.evaluation_tables import (
 )
 from bids_film.workflow.group import list_participants, read_segmentations
 from bids_film.workflow.options import Options
+from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.tables import Column, write_table
 
 
@@ -66,21 +70,41 @@ def run_evaluate(options: Options) -> ExitCode:
     rows, failed = _measure_all(pairs, options.output_dir, header, recipe)
     for row in rows:
         row.update(level_of.get(str(row["participant_id"]), {}))
+    path = _write_evaluation(rows, other, options, header)
+    sys.stdout.write(f"{path}: {len(pairs) - failed} scans, {failed} failed\n")
+    return ExitCode.SCANS_FAILED if failed else ExitCode.DONE
+
+
+def _write_evaluation(
+    rows: Sequence[Row], other: Sequence[Row], options: Options, header: ModelHeader
+) -> Path:
+    """Write and print what can be said of the measures; the path is that of their table."""
     path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
     write_table(path, _find_columns(rows), rows)
     summaries = summarise(rows, by=options.by)
     _write_beside(path, "summary", SUMMARY_COLUMNS, [summary_row(line) for line in summaries])
     sys.stdout.writelines(f"{line}\n" for line in describe_summaries(summaries))
-    if options.compare_with:
-        # Read back, so that both sides are rounded alike.
-        found = compare(other, read_evaluation(path))
-        if not found:
-            raise InputError(f"{options.compare_with} has no scan and structure of {path}")
-        lines = [comparison_row(line) for line in found]
+    # Read back, so that both sides are rounded alike.
+    comparisons = compare(other, read_evaluation(path)) if options.compare_with else []
+    if comparisons:
+        lines = [comparison_row(line) for line in comparisons]
         _write_beside(path, "comparison", COMPARISON_COLUMNS, lines)
-        sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(found))
-    sys.stdout.write(f"{path}: {len(pairs) - failed} scans, {failed} failed\n")
-    return ExitCode.SCANS_FAILED if failed else ExitCode.DONE
+        sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(comparisons))
+    elif options.compare_with:
+        raise InputError(f"{options.compare_with} has no scan and structure of {path}")
+    page = EvaluationPage(
+        model=f"{header.name} {header.version}",
+        dataset=read_dataset_name(options.bids_dir),
+        version=bids_film.__version__,
+        rows=rows,
+        by=options.by,
+        summaries=summaries,
+        comparisons=comparisons,
+        other=other,
+        other_name=options.compare_with.name if options.compare_with else "",
+    )
+    write_text_atomically(path.with_suffix(".html"), render_evaluation(page))
+    return path
 
 
 def measure_scan(

@@ -71,7 +71,7 @@ def write_page(page: PageJob) -> Path:
     output = page.output_dir
     content = ParticipantPage(
         participant=page.participant,
-        dataset=_read_dataset_name(page.dataset_root),
+        dataset=read_dataset_name(page.dataset_root),
         version=bids_film.__version__,
         scans=tuple(
             _build_part(sidecar, page) for sidecar in find_sidecars(output, page.participant)
@@ -96,7 +96,8 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
     return build_scan_page(segmentation, volume, output)
 
 
-def _read_dataset_name(root: Path) -> str:
+def read_dataset_name(root: Path) -> str:
+    """Read what a dataset calls itself; empty where it does not say."""
     try:
         description = json.loads((root / DESCRIPTION).read_text(encoding="utf-8-sig"))
         return str(description["Name"])
