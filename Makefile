@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/python benchmarks/demo/run.py --output demo
+	$(BIN)/python -m benchmarks.demo.run --output demo
 
 test: lint types contracts unit
 

@@ -1,6 +1,6 @@
 """Lay a folder of whole-head label maps out as a BIDS derivative dataset to train from.
 
-    python benchmarks/brain/make_label_dataset.py LABEL_MAPS_FOLDER OUTPUT_FOLDER
+    python -m benchmarks.brain.make_label_dataset LABEL_MAPS_FOLDER OUTPUT_FOLDER
 
 Each ``labels_XX.nii.gz`` becomes ``sub-XX/anat/sub-XX_dseg.nii.gz``, a link to the original.
 """

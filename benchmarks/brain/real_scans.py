@@ -1,6 +1,6 @@
 """The bundled brain model on real scans, though it has seen synthetic ones only.
 
-    python benchmarks/brain/real_scans.py BRAIN_SAMPLES WORK [--model NAME|FILE] [--report FILE]
+    python -m benchmarks.brain.real_scans BRAIN_SAMPLES WORK [--model NAME|FILE] [--report FILE]
 
 Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01, and how far the
 segmentations of T1w, T2w and FLAIR of one brain agree with each other.
@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from benchmarks.provenance import describe_run
 from bids_film.images.measures import dice
 
 REFERENCE = Path(__file__).with_name("vxm01.toml")
@@ -40,7 +41,7 @@ def main() -> None:
     run(arguments.dataset, output, "evaluate", *model, *reference)
     against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
     agreement = pd.DataFrame(list(compare_contrasts(output)))
-    text = describe(against["dice"], agreement)
+    text = describe(against["dice"], agreement, arguments.model)
     print(text)
     if arguments.report:
         arguments.report.write_text(text, encoding="utf-8")
@@ -72,7 +73,7 @@ def _read_names(folder: Path) -> dict[str, int]:
     return dict(zip(table["name"], table["index"], strict=True))
 
 
-def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
+def describe(against: pd.Series, agreement: pd.DataFrame, model: str) -> str:
     """Write both tables in Markdown."""
     lines = ["# The brain model on real scans", "", "Trained on synthetic scans only.", ""]
     lines += [
@@ -89,7 +90,7 @@ def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
     ]
     for name, row in pairs.iterrows():
         lines += [f"| {name} | {' | '.join(f'{value:.3f}' for value in row)} |"]
-    return "\n".join([*lines, "", "Made by `benchmarks/brain/real_scans.py`.", ""])
+    return "\n".join([*lines, "", describe_run("brain/real_scans.py", model), ""])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Segment whole real datasets with the bundled models and check every output.
 
-    python benchmarks/datasets/segment_all.py DATA WORK [--report FILE]
+    python -m benchmarks.datasets.segment_all DATA WORK [--report FILE]
 
 DATA holds the folders gm-challenge, spine-multicontrast, hippocampus and brain-samples. For each it
 runs ``bids-film`` as a user does and prints how many scans were segmented, whether the label maps
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from benchmarks.provenance import describe_run
 
 MODELS = {
     "gm-challenge": "spinalcord",
@@ -119,7 +121,7 @@ def describe(results: list[Result]) -> str:
         f"| {r.validator_errors} | {r.seconds:.0f} |"
         for r in results
     ]
-    lines += ["", "Made by `benchmarks/datasets/segment_all.py`.", ""]
+    lines += ["", describe_run("datasets/segment_all.py", *dict.fromkeys(MODELS.values())), ""]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Segment the MNI152 T1w template that nilearn carries, and show where the report is.
 
-    python benchmarks/demo/run.py --output FOLDER
+    python -m benchmarks.demo.run --output FOLDER
 
 Makes a BIDS dataset of one participant, runs ``bids-film`` on it with the bundled brain model, and
 prints the Dice against nilearn's own gray- and white-matter masks.

@@ -1,6 +1,6 @@
 """The bundled hippocampus model on the people who were kept out of its training.
 
-    python benchmarks/hippocampus/held_out.py HIPPOCAMPUS WORK [--report FILE]
+    python -m benchmarks.hippocampus.held_out HIPPOCAMPUS WORK [--report FILE]
 
 Who they are is read from the record in the model file.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.provenance import describe_run
 from bids_film.model.header import read_header
 from bids_film.models import find_model
 
@@ -37,13 +38,13 @@ def main() -> None:
     subprocess.run([*command, "participant", *options, *work], check=True)
     subprocess.run([*command, "evaluate", *options], check=True)
     rows = pd.read_csv(output / f"evaluation_seg-{header.name}.tsv", sep="\t")
-    text = describe(rows, header.version)
+    text = describe(rows, header.version, arguments.model)
     print(text)
     if arguments.report:
         arguments.report.write_text(text, encoding="utf-8")
 
 
-def describe(rows: pd.DataFrame, version: str) -> str:
+def describe(rows: pd.DataFrame, version: str, model: str) -> str:
     """Write the table in Markdown."""
     lines = [
         f"# Hippocampus model {version} on people kept out of its training",
@@ -59,7 +60,7 @@ def describe(rows: pd.DataFrame, version: str) -> str:
         "Mean ± standard deviation over people. These people chose the step that was kept.",
         "",
     ]
-    return "\n".join([*lines, "Made by `benchmarks/hippocampus/held_out.py`.", ""])
+    return "\n".join([*lines, describe_run("hippocampus/held_out.py", model), ""])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Dice and HD95 of cord and gray matter on each site by networks that were trained without it.
 
-    python benchmarks/spinalcord/leave_one_site_out.py GM_CHALLENGE WORK [--report FILE]
+    python -m benchmarks.spinalcord.leave_one_site_out GM_CHALLENGE WORK [--report FILE]
 
 For each site and each conditioning it runs ``bids-film`` as a user does: train on the other sites,
 segment the site's participants, evaluate. A run that was stopped goes on. ``--report`` writes the
@@ -10,7 +10,6 @@ table in Markdown.
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
+
+from benchmarks.provenance import describe_run
 
 CONDITIONINGS = ("unconditioned", "constant", "film")
 SITE_COLUMN = "Site"
@@ -115,13 +116,9 @@ def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:
             scans = group["scan"].nunique()
             lines += [f"| {site} | {scans} | {' | '.join(cells)} |"]
         lines += [""]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
-        capture_output=True, text=True, check=False,
-    ).stdout.strip()  # fmt: skip
     lines += [
-        "Made by `benchmarks/spinalcord/leave_one_site_out.py` on gm-challenge and",
-        f"spine-multicontrast, commit {commit or 'unknown'}, seed 1, {_describe_machine()}:",
+        describe_run("spinalcord/leave_one_site_out.py"),
+        "Data: gm-challenge and spine-multicontrast. Seed 1; each training has",
         f"{arguments.steps} steps of {arguments.batch_size} patches of {arguments.patch}² voxels,",
         f"learning rate {arguments.learning_rate}.",
         "",
@@ -132,13 +129,6 @@ def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:
 def _cell(rows: pd.DataFrame) -> str:
     by_site = rows.groupby("site")[["dice", "hd95_mm"]].mean()
     return f"{by_site['dice'].mean():.3f} / {by_site['hd95_mm'].mean():.2f}"
-
-
-def _describe_machine() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":
