@@ -12,13 +12,10 @@ from bids_film.models import find_model
 
 def describe_run(script: str, *models: str) -> str:
     """Name script, commit and machine, and the models with their hash and seed."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True, text=True, check=False,
-    ).stdout.strip()  # fmt: skip
-    lines = [
-        f"Made by `benchmarks/{script}`, commit {commit or 'unknown'}, on {_name_processor()}."
-    ]
+    changed = _run_git("status", "--porcelain", "--", "bids_film", "benchmarks")
+    commit = _run_git("rev-parse", "--short", "HEAD") or "unknown"
+    state = " with changes that are not in it" if changed else ""
+    lines = [f"Made by `benchmarks/{script}`, commit {commit}{state}, on {_name_processor()}."]
     for model in models:
         path = find_model(model)
         header = read_header(path)
@@ -27,6 +24,11 @@ def describe_run(script: str, *models: str) -> str:
             f"Model {header.name} {header.version}, SHA-256 {hash_file(path)[:12]}, seed {seed}."
         )
     return "\n".join(lines)
+
+
+def _run_git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S607
+    return done.stdout.strip()
 
 
 def _name_processor() -> str:
