@@ -67,12 +67,13 @@ class FieldValue:
 
 
 def resolve(fields: Sequence[Field], sources: Sequence[MetadataSource]) -> tuple[FieldValue, ...]:
-    """Find a value for each field: the first source with a usable one wins.
+    """Find a value for each field: the first source that speaks of it decides.
 
     A source is asked for the field's name, then for its further keys, then for either without
-    regard to case, blanks, underscores, hyphens and a unit at the end (``Echo Time [ms]``). A value
-    that is missing, or that cannot be used, lets the next source speak; only ``n/a`` on the command
-    line is an answer: it makes the field unknown.
+    regard to case, blanks, underscores, hyphens and a unit at the end (``Echo Time [ms]``). A
+    missing value lets the next source speak, but for the command line and sidecars: there it is an
+    answer, and makes the field unknown. A value that cannot be used makes it unknown as well: a
+    farther file must not speak for a nearer one that says otherwise.
 
     Parameters
     ----------
@@ -83,8 +84,7 @@ def resolve(fields: Sequence[Field], sources: Sequence[MetadataSource]) -> tuple
     Returns
     -------
     tuple[FieldValue, ...]
-        One per field, in their order. Problems with nearer sources are told in the value's note.
-        Where no source has a usable value, it is the first problem that was met.
+        One per field, in their order.
     """
     lookups = [_Lookup(source) for source in sources]
     return tuple(_resolve_field(field, lookups) for field in fields)
@@ -176,23 +176,20 @@ def _read_key(key: str) -> tuple[_Reading, ...]:
 
 
 def _resolve_field(field: Field, lookups: Sequence[_Lookup]) -> FieldValue:
-    problems: list[FieldValue] = []
     missing: FieldValue | None = None
     for number, lookup in enumerate(lookups):
-        for found in _read_all(field, lookup):
-            if found.status.usable:
-                told = [_describe_problem(problem) for problem in problems]
-                other = _find_conflict(field, found, lookups[number + 1 :])
-                return replace(found, note=join_notes(found.note, *told, other))
-            if found.status is not Status.MISSING:
-                problems.append(found)
-            elif found.source is SourceKind.COMMAND_LINE:
-                return replace(found, note="withheld on the command line")
-            else:
-                missing = missing or found
-    if problems:
-        first, *others = problems
-        return replace(first, note=join_notes(first.note, *map(_describe_problem, others)))
+        own = list(_read_all(field, lookup))
+        found = next((one for one in own if one.status is not Status.MISSING), None)
+        if found and found.status.usable:
+            other = _find_conflict(field, found, lookups[number + 1 :])
+            return replace(found, note=join_notes(found.note, other))
+        if found:
+            return found
+        if own and lookup.source.kind is SourceKind.COMMAND_LINE:
+            return replace(own[0], note="withheld on the command line")
+        if own and lookup.source.kind is SourceKind.SIDECAR:
+            return missing or own[0]
+        missing = missing or next(iter(own), None)
     return missing or FieldValue(field=field.name)
 
 
@@ -242,11 +239,6 @@ def _show_value(field: Field, value: str | float | None) -> str:
     if isinstance(field, ContinuousField) and isinstance(value, float):
         return format_quantity(value, field.unit)
     return str(value)
-
-
-def _describe_problem(problem: FieldValue) -> str:
-    place = problem.file or str(problem.source)
-    return f"{problem.key} = {show_raw(problem.raw)} in {place} was not used: {problem.note}"
 
 
 def _explain_unknown(value: FieldValue) -> str:

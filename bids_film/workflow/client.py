@@ -67,9 +67,14 @@ class WorkerClient:
         process = self._running_process()
         reply = ""
         # A worker that died is noticed either here while writing or by the empty reply.
-        with suppress(BrokenPipeError):
-            print(job_to_json(job), file=process.stdin, flush=True)
-            reply = process.stdout.readline() if process.stdout else ""
+        try:
+            with suppress(BrokenPipeError):
+                print(job_to_json(job), file=process.stdin, flush=True)
+                reply = process.stdout.readline() if process.stdout else ""
+        except BaseException:
+            # Interrupted between question and answer: the next job must not get this one's answer.
+            self.close()
+            raise
         if not reply.endswith("\n"):
             raise self._bury(process)
         return outcome_from_json(reply)

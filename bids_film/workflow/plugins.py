@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # its stubs are a package of their own
-from nipype.pipeline.plugins import LinearPlugin, MultiProcPlugin
+from nipype.pipeline.plugins import MultiProcPlugin
 from nipype.pipeline.plugins.multiproc import run_node
 
 from bids_film.domain.errors import UsageError
@@ -90,9 +90,10 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is
 
 
 def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]) -> Any:
-    """Make the plugin for this machine: none in between for one process, a pool for several."""
-    if processes == 1:
-        return LinearPlugin(plugin_args=dict(plugin_args))
+    """Make the plugin for this machine: a pool, of one process as well.
+
+    nipype's Linear plugin catches Ctrl-C and SIGTERM as if a node had failed, and goes on.
+    """
     settings = {
         "n_procs": processes,
         "memory_gb": memory_gb,

@@ -31,30 +31,28 @@ usable = st.sampled_from([0.55, 1.5, 3, "7", "3T"])
 unusable = st.sampled_from(["n/a", None, 15000, "high", [1.5, 3]])
 
 
+def is_answer(kind: SourceKind, alone: FieldValue) -> bool:
+    """Whether a source settles the matter: only a table may leave it to the next one."""
+    return alone.status is not Status.MISSING or kind is SourceKind.SIDECAR
+
+
 @given(st.lists(st.tuples(st.sampled_from(KINDS[1:]), usable | unusable), max_size=6))
-def test_the_first_source_with_a_usable_value_wins_and_no_problem_is_lost(
+def test_the_first_source_that_speaks_of_a_field_decides(
     given_values: list[tuple[SourceKind, Any]],
 ) -> None:
     sources = [source(kind, {FIELD.name: raw}) for kind, raw in given_values]
     (found,) = resolve([FIELD], sources)
     alone = [resolve([FIELD], [one])[0] for one in sources]
-    expected = next((one for one in alone if one.status.usable), None)
-    problems = [one for one in alone if one.status in (Status.IMPLAUSIBLE, Status.INVALID)]
-    if expected is None:
-        assert found.value is None
-        assert found.status is (problems[0].status if problems else Status.MISSING)
-        assert all(problem.note in found.note for problem in problems)
-        return
-    assert (found.value, found.source, found.file) == (
-        expected.value,
-        expected.source,
-        expected.file,
+    expected = next(
+        (one for (kind, _), one in zip(given_values, alone, strict=True) if is_answer(kind, one)),
+        None,
     )
-    for problem in problems[
-        : [one for one in alone if one in (expected, *problems)].index(expected)
-    ]:
-        assert problem.note in found.note
-        assert problem.file in found.note
+    if expected is None:
+        assert (found.value, found.status) == (None, Status.MISSING)
+        return
+    assert (found.value, found.status) == (expected.value, expected.status)
+    if found.status is not Status.MISSING:
+        assert (found.source, found.file) == (expected.source, expected.file)
 
 
 @given(st.permutations(list(CATALOGUE)), st.dictionaries(st.sampled_from(list(CATALOGUE)), usable))
@@ -73,15 +71,39 @@ def test_any_keys_of_a_source_are_survived(values: dict[str, Any]) -> None:
     assert all(value.key in values for value in found if value.source)
 
 
-def test_what_is_implausible_near_falls_through_to_what_is_usable_far_and_is_told() -> None:
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [("30", Status.IMPLAUSIBLE), ("soon", Status.INVALID)],
+)
+def test_a_farther_source_never_speaks_for_one_that_cannot_be_used(
+    raw: str, status: Status
+) -> None:
     found = find(
         "EchoTime",
-        source(SourceKind.SCANS_TSV, {"EchoTime": "30"}),
+        source(SourceKind.SCANS_TSV, {"EchoTime": raw}),
         source(SourceKind.SIDECAR, {"EchoTime": 0.03}),
     )
-    assert (found.value, found.source, found.status) == (0.03, SourceKind.SIDECAR, Status.USED)
-    assert "EchoTime = '30' in from_scans_tsv was not used" in found.note
-    assert "30 ms would be 0.03" in found.note
+    assert (found.value, found.source, found.status) == (None, SourceKind.SCANS_TSV, status)
+
+
+def test_a_level_that_the_model_does_not_know_is_not_replaced_by_a_farther_one() -> None:
+    field = CategoricalField(name="Manufacturer", levels=("Siemens", "Philips"))
+    near, far = ({"Manufacturer": name} for name in ("GE", "Philips"))
+    for kinds in (
+        (SourceKind.SIDECAR, SourceKind.SIDECAR),
+        (SourceKind.METADATA_FILE, SourceKind.SIDECAR),
+    ):
+        (found,) = resolve([field], [source(kinds[0], near), source(kinds[1], far)])
+        assert (found.value, found.status, found.raw) == (None, Status.UNKNOWN_LEVEL, "GE")
+
+
+@pytest.mark.parametrize("nothing", [None, "n/a"])
+def test_a_nearer_sidecar_that_says_nothing_hides_a_farther_one(nothing: str | None) -> None:
+    near, far = ({"EchoTime": value} for value in (nothing, 0.03))
+    found = find("EchoTime", source(SourceKind.SIDECAR, near), source(SourceKind.SIDECAR, far))
+    assert (found.value, found.status) == (None, Status.MISSING)
+    table = source(SourceKind.PARTICIPANTS_TSV, {"EchoTime": "n/a"})
+    assert find("EchoTime", table, source(SourceKind.SIDECAR, far)).value == 0.03
 
 
 def test_every_value_has_the_file_and_key_that_it_came_from() -> None:

@@ -76,6 +76,24 @@ def test_a_worker_that_was_killed_while_idle_is_replaced(client: WorkerClient) -
     assert client.run(make_job(acq="b")).input == "b"
 
 
+def test_an_answer_that_was_not_waited_for_is_never_given_to_the_next_job(
+    client: WorkerClient,
+) -> None:
+    client.run(make_job(acq="a"))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            client.run(make_job(acq="sleep"))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert client.run(make_job(acq="b")).input == "b"
+
+
 def test_a_worker_that_ends_by_itself_is_quoted(client: WorkerClient) -> None:
     with pytest.raises(WorkerDiedError, match=r"exit code 7.*the last words"):
         client.run(make_job(acq="exit"))

@@ -76,10 +76,8 @@ def test_a_run_does_what_is_missing_and_a_bad_scan_stops_no_other(
     assert "SC_volume_ml" in lines[0]
 
 
-@pytest.mark.parametrize(
-    ("signal_number", "processes"),
-    [(signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGKILL, "2")],
-)
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_no_half_file(
     command: list[str], tmp_path: Path, signal_number: signal.Signals, processes: str
 ) -> None:
@@ -95,6 +93,9 @@ def test_a_stopped_run_leaves_no_process_and_no_half_file(
         assert time.monotonic() < deadline, _list_session(process.pid)
         time.sleep(0.1)
     assert not list((tmp_path / "out").rglob(".bids-film-*.tmp"))
+    code, _, err = run(command)
+    assert code == 0, err
+    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 3
 
 
 def _list_session(session: int) -> list[str]:
