@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Any
 from bids_film.cli.parser import Parser, normalise_spelling
 from bids_film.domain.errors import UsageError
 
+_RECIPE_TABLES = (
+    "model", "data", "structures", "metadata", "preprocessing", "postprocessing", "network",
+    "augmentation", "synthesis", "training", "split",
+)  # fmt: skip
+_RECIPE_METADATA = ("fields", "drop_probability", "drop_all_probability")
 _NOT_IN_FILE = ("config-file", "help", "version")
 
 
@@ -34,6 +40,7 @@ def read_config_file(path: Path) -> Mapping[str, Any]:
             f"the configuration file is not TOML: {path}: {error}",
             hint='a line looks like this: participant-label = ["01", "02"]',
         ) from error
+    _check_tables({key: value for key, value in content.items() if _is_table(value)}, path)
     return {key: value for key, value in content.items() if not _is_table(value)}
 
 
@@ -50,6 +57,24 @@ def config_arguments(config: Mapping[str, Any], path: Path, parser: Parser) -> l
         action = _find_action(key, path, parser)
         arguments += _format_value(action, key, value, path)
     return arguments
+
+
+def _check_tables(tables: Mapping[str, Any], path: Path) -> None:
+    """Refuse tables that are no part of a recipe: nothing would ever read them."""
+    for name in tables:
+        if name not in _RECIPE_TABLES:
+            near = difflib.get_close_matches(name, _RECIPE_TABLES, n=1)
+            raise UsageError(
+                f"[{name}] in {path} is neither an option nor a part of a training recipe",
+                hint=f"did you mean [{near[0]}]?" if near else "options stand above all tables",
+            )
+    metadata = tables.get("metadata", {})
+    unknown = [key for key in metadata if key not in _RECIPE_METADATA]
+    if unknown:
+        raise UsageError(
+            f"metadata in {path}: {unknown[0]!r} belongs to no recipe",
+            hint='the option is written metadata = ["FIELD=VALUE"]',
+        )
 
 
 def _is_table(value: Any) -> bool:

@@ -41,8 +41,10 @@ def write_dataset_files(
     Raises
     ------
     UsageError
-        Where the folder belongs to another pipeline or is a raw dataset, or cannot be written.
+        Where the folder belongs to another pipeline, is a raw dataset or holds the outputs of
+        another input, or cannot be written.
     """
+    _check_same_input(_read_description(output / DESCRIPTION), output, bids_root)
     _write_if_changed(
         output / DESCRIPTION,
         describe_dataset(
@@ -150,6 +152,22 @@ def _check_ours(existing: Mapping[str, Any], output: Path) -> None:
         raise UsageError(f"the output folder {output} is a raw BIDS dataset", hint=hint)
     owner = ", ".join(names) or "another program"
     raise UsageError(f"the output folder {output} holds results of {owner}", hint=hint)
+
+
+def _check_same_input(existing: Mapping[str, Any], output: Path, bids_root: Path) -> None:
+    """Refuse a second input: the outputs' ``bids:raw:`` would name files of the wrong dataset.
+
+    An input that is no longer where it was has moved, and is followed.
+    """
+    link = _table(existing, "DatasetLinks").get(RAW_LINK)
+    if not isinstance(link, str) or "://" in link:
+        return
+    linked = output.resolve() / link
+    if linked.is_dir() and not linked.samefile(bids_root):
+        raise UsageError(
+            f"the output folder {output} holds results of another dataset, {linked.resolve()}",
+            hint="give each input dataset an output folder of its own",
+        )
 
 
 def _write_ignored(path: Path) -> None:

@@ -17,6 +17,7 @@ from bids_film.domain.volume import Grid
 _COMPRESSION = 6
 _NO_EXTENSIONS = b"\x00\x00\x00\x00"
 _DATA_OFFSET = 352
+_QFORM_NAMES = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _FULL_SCALE = 32767
 _LABEL_TYPES = (np.uint8, np.int16, np.int32)
 """The three integer types that every viewer knows."""
@@ -79,14 +80,30 @@ def _header_on(grid: Grid, kind: np.dtype[Any], *, slope: float) -> bytes:
     header = nib.Nifti1Header()
     header.set_data_dtype(kind)
     header.set_data_shape(grid.stored_shape)
-    header.set_qform(grid.qform, code=grid.qform_code)
-    header.set_sform(grid.sform, code=grid.sform_code)
-    header["pixdim"][4:] = 0
+    if grid.qform_numbers:
+        _copy_qform(header, grid)
+    else:
+        header.set_qform(grid.qform)
+    header.set_sform(grid.sform)
+    header["qform_code"], header["sform_code"] = grid.qform_code, grid.sform_code
+    header["pixdim"][4:] = [float(size > 0) for size in header["dim"][4:]]
     header["xyzt_units"] = grid.xyzt_units
     header["scl_slope"], header["scl_inter"] = slope, 0.0
     header["vox_offset"] = _DATA_OFFSET
     header["magic"] = b"n+1"
     return bytes(header.binaryblock)
+
+
+def _copy_qform(header: Any, grid: Grid) -> None:
+    """Store the qform's own numbers, even of one that is of no use: nothing is better than it was.
+
+    Only a voxel size that cannot be is replaced, by that of the sform.
+    """
+    sizes = zip(grid.qform_numbers[1:4], grid.spacing_mm, strict=True)
+    header["pixdim"][0] = grid.qform_numbers[0]
+    header["pixdim"][1:4] = [own if np.isfinite(own) and own > 0 else used for own, used in sizes]
+    for name, value in zip(_QFORM_NAMES, grid.qform_numbers[4:], strict=True):
+        header[name] = value
 
 
 def _gzip_writer(header: bytes, data: NDArray[Any]) -> Callable[[BinaryIO], None]:

@@ -27,6 +27,9 @@ class Grid:
     qform, sform : Affine
         Both affines as the header stores them.
     qform_code, sform_code : int
+    qform_numbers : tuple[float, ...]
+        What the header stores of the qform: ``pixdim[0:4]``, the quaternion's b, c, d, and the
+        offsets. Empty where the qform alone says it all.
     xyzt_units : int
         The header's raw unit byte.
     """
@@ -38,6 +41,7 @@ class Grid:
     sform: Affine
     qform_code: int
     sform_code: int
+    qform_numbers: tuple[float, ...] = ()
     xyzt_units: int = 2
 
     @property

@@ -84,6 +84,7 @@ def make_grid(header: Any, path: Path) -> CheckedGrid:
         sform=sform,
         qform_code=qform_code,
         sform_code=sform_code,
+        qform_numbers=_read_qform_numbers(header),
         xyzt_units=int(header["xyzt_units"]),
     )
     return CheckedGrid(grid=grid, notes=(*notes, *unit_notes))
@@ -107,7 +108,13 @@ def _spatial_shape(stored: tuple[int, ...], path: Path) -> tuple[int, int, int]:
 
 
 def _check_type(header: Any, path: Path) -> None:
-    dtype = header.get_data_dtype()
+    try:
+        dtype = header.get_data_dtype()
+    except (HeaderDataError, KeyError) as error:
+        raise ScanError(
+            f"{path} declares the data type {int(header['datatype'])}, which NIfTI does not have.",
+            hint="The header is damaged: copy or convert the image anew.",
+        ) from error
     if dtype.kind not in "iufb":
         kind = "complex numbers" if dtype.kind == "c" else "colours (RGB)"
         raise ScanError(
@@ -139,6 +146,11 @@ def _read_qform(header: Any, path: Path, *, needed: bool) -> Affine:
                 hint="Correct the header, such as by copying that of the original image.",
             ) from error
         return np.eye(4)
+
+
+def _read_qform_numbers(header: Any) -> tuple[float, ...]:
+    names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+    return tuple(float(value) for value in (*header["pixdim"][:4], *(header[n] for n in names)))
 
 
 def _check_voxel_sizes(header: Any, path: Path) -> None:

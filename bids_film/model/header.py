@@ -187,6 +187,7 @@ def read_header(path: Path) -> ModelHeader:
             if length > min(MAX_HEADER_BYTES, path.stat().st_size - _LENGTH_BYTES):
                 raise ValueError(f"its header would be {length} bytes long")  # noqa: TRY301
             content = json.loads(stream.read(length))
+            given = path.stat().st_size - _LENGTH_BYTES - length
     except OSError as problem:
         raise ModelFileError(f"cannot read the model file {path}: {problem.strerror}") from problem
     except (ValueError, struct.error, RecursionError) as problem:
@@ -198,7 +199,23 @@ def read_header(path: Path) -> ModelHeader:
         raise ModelFileError(
             f"{path} is a safetensors file, but not a bids-film model", hint=not_ours
         )
-    return header_from_text(metadata[HEADER_KEY], file=str(path))
+    header = header_from_text(metadata[HEADER_KEY], file=str(path))
+    _check_length(content, given, path)
+    return header
+
+
+def _check_length(content: dict[str, Any], given: int, path: Path) -> None:
+    """Notice missing weights before a run begins, and not once for each scan."""
+    tensors = [entry for name, entry in content.items() if name != "__metadata__"]
+    try:
+        declared = max((int(entry["data_offsets"][1]) for entry in tensors), default=0)
+    except (KeyError, IndexError, TypeError, ValueError) as problem:
+        raise ModelFileError(f"{path}: the list of its weights cannot be read") from problem
+    if given < declared:
+        raise ModelFileError(
+            f"{path} is truncated: its weights should be {declared} bytes long, and are {given}",
+            hint="copy the file again, or train the model again",
+        )
 
 
 def hash_file(path: Path) -> str:

@@ -55,6 +55,7 @@ def check_geometry(image: Grid, output: Grid) -> Check:
         *_differing("qform code", image.qform_code, output.qform_code),
         *_differing("sform code", image.sform_code, output.sform_code),
         *_differing("units", image.xyzt_units, output.xyzt_units),
+        *_differing_numbers(image, output),
         *_differing_affine("affine", image.affine, output.affine, image.shape),
         *_differing_affine("qform", image.qform, output.qform, image.shape),
         *_differing_affine("sform", image.sform, output.sform, image.shape),
@@ -88,7 +89,9 @@ def check_presence(segmentation: Segmentation) -> Check:
     return Check(name=name, verdict=Verdict.PASSED, detail="All structures have voxels.")
 
 
-def check_field_of_view(labels: NDArray[np.integer[Any]], grid: Grid, table: LabelTable) -> Check:
+def check_field_of_view(
+    labels: NDArray[np.integer[Any]], grid: Grid, table: LabelTable, *, in_slices: bool = False
+) -> Check:
     """Look for structures that reach the edge of the image, and so may go on outside.
 
     Parameters
@@ -97,9 +100,16 @@ def check_field_of_view(labels: NDArray[np.integer[Any]], grid: Grid, table: Lab
         Shape ``grid.shape``.
     grid : Grid
     table : LabelTable
+    in_slices : bool
+        The model looks at slices: what goes on beyond the first or the last of them, as a spinal
+        cord does on every scan, is nothing to look at.
     """
     name = "Within the field of view"
-    on_edges = _labels_on_edges(reorient(labels, plan_ras(grid)))
+    plan = plan_ras(grid)
+    on_edges = _labels_on_edges(reorient(labels, plan))
+    if in_slices:
+        for side in _DIRECTIONS[int(np.argmax(plan.spacing_mm))]:
+            on_edges.pop(side, None)
     cut = []
     for structure in table:
         own = set(table.indices_of(structure.name))
@@ -150,6 +160,19 @@ def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:
 
 def _differing(what: str, of_image: object, of_output: object) -> list[str]:
     return [] if of_image == of_output else [f"{what} {of_output} in place of {of_image}"]
+
+
+def _differing_numbers(image: Grid, output: Grid) -> list[str]:
+    """Compare what the headers store of the qform, which may say nothing as an affine."""
+    pairs = zip(image.qform_numbers, output.qform_numbers, strict=False)
+    # A voxel size that cannot be is replaced in the output.
+    same = all(
+        abs(one - other) <= _TOLERANCE_MM
+        or not np.isfinite(one)
+        or (one <= 0 and place in (1, 2, 3))
+        for place, (one, other) in enumerate(pairs)
+    )
+    return [] if same else ["voxel sizes or quaternion of the qform differ"]
 
 
 def _differing_affine(

@@ -78,7 +78,12 @@ def build_scan_page(segmentation: Segmentation, volume: Volume | None, output: V
     table = LabelTable(structures=tuple(item.structure for item in segmentation.volumes))
     checks = [
         check_presence(segmentation),
-        check_field_of_view(output.data, output.grid, table),
+        check_field_of_view(
+            output.data,
+            output.grid,
+            table,
+            in_slices=segmentation.model.dimensions == 2,  # noqa: PLR2004 (slices)
+        ),
         check_metadata(segmentation),
     ]
     if volume is None:

@@ -25,11 +25,13 @@ def check_folders(options: Options) -> None:
         raise UsageError(
             f"the output folder {options.output_dir} is a file", hint="give another OUTPUT_DIR"
         )
-    if options.work_dir and options.work_dir.resolve().is_relative_to(options.bids_dir.resolve()):
-        raise UsageError(
-            f"the work folder {options.work_dir} lies inside the input {options.bids_dir}",
-            hint="give another folder to --work-dir",
-        )
+    inside = {"--work-dir": options.work_dir, "--bids-database-dir": options.bids_database_dir}
+    for option, folder in inside.items():
+        if folder and folder.resolve().is_relative_to(options.bids_dir.resolve()):
+            raise UsageError(
+                f"the folder {folder} lies inside the input {options.bids_dir}",
+                hint=f"give another folder to {option}: the input is never written to",
+            )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import ScanOutcome
 from bids_film.workflow.options import Options
 from bids_film.workflow.state import read_outcomes
@@ -92,7 +93,7 @@ def write_group_table(
 
 
 def _done_row(segmentation: Segmentation) -> Row:
-    flags = [*segmentation.notes, *_flag_values(segmentation)]
+    flags = find_flags(segmentation)
     volumes: Row = {_column(v.structure): v.volume_ml for v in segmentation.volumes}
     return (
         _identify(segmentation.scan)
@@ -123,14 +124,6 @@ def _identify(scan: str) -> Row:
         "session_id": f"ses-{session}" if session else None,
         "scan": scan,
     }
-
-
-def _flag_values(segmentation: Segmentation) -> Iterator[str]:
-    for value in segmentation.values:
-        if value.outside_range:
-            yield f"{value.field} = {value.value} lies outside the training range"
-        elif value.status in {"unknown level", "implausible", "invalid"}:
-            yield f"{value.field}: {value.status} ({value.raw})"
 
 
 def _column(structure: Structure) -> str:

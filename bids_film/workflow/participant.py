@@ -81,8 +81,9 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
             folder=folder,
             finished=lambda job: progress.show(run.read(job)),
         )
-        # Plugins that hand a whole graph to a cluster do not say when a node has ended.
-        for job in run.unread:
+        # Plugins that hand a whole graph to a cluster do not say when a node has ended. What
+        # --stop-on-first-crash left unfinished has not failed.
+        for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
     return _sum_up(progress, len(pages), options, all_well=all_well)
 
@@ -136,10 +137,10 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
 
 def _sum_up(progress: Progress, pages: int, options: Options, *, all_well: bool) -> ExitCode:
     failed = len(progress.failed)
-    done = progress.done - failed
-    sys.stdout.write(
-        f"{done} scans done, {failed} failed; {pages} reports in {options.output_dir}\n"
-    )
+    done, left = progress.done - failed, progress.total - progress.done
+    # The first crash ends the run before any page is written.
+    parts = f", {left} not finished; no" if left else f"; {pages}"
+    sys.stdout.write(f"{done} scans done, {failed} failed{parts} reports in {options.output_dir}\n")
     if failed:
         sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")
         for outcome in progress.failed[:20]:

@@ -90,7 +90,7 @@ def make_plan(options: Options) -> Plan:
     header = read_header(path)
     scans = find_scans(options, header)
     check_names_differ(scans, header.name, options.output_dir)
-    overrides = _read_given_metadata(options, header.encoder)
+    overrides = _read_given_metadata(options, header.encoder, scans)
     model = {"name": header.name, "version": header.version, "sha256": hash_file(path)}
     plans = [_plan_scan(scan, header.encoder, overrides, options, (path, model)) for scan in scans]
     return Plan(header=header, model=path, scans=tuple(plans))
@@ -191,9 +191,13 @@ def _find_problem(job: ScanJob) -> str:
     return ""
 
 
-def _read_given_metadata(options: Options, encoder: Encoder) -> GivenMetadata:
+def _read_given_metadata(
+    options: Options, encoder: Encoder, scans: Sequence[Scan]
+) -> GivenMetadata:
     for assignment in options.metadata:
         _check_assignment(assignment, encoder, options.model)
+    if options.metadata_file:
+        _check_metadata_file(options.metadata_file, encoder, scans)
     return GivenMetadata(options.metadata, options.metadata_file)
 
 
@@ -209,3 +213,23 @@ def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
         )
     if found.value is None:
         raise UsageError(f"--metadata {assignment}: {found.status}", hint=found.note)
+
+
+def _check_metadata_file(path: Path, encoder: Encoder, scans: Sequence[Scan]) -> None:
+    """Refuse a table that is about none of these scans, or has no field of the model."""
+    rows = read_metadata_file(path)
+    people = {row["participant_id"] for row in rows}
+    if not people & {scan.participant for scan in scans}:
+        raise UsageError(
+            f"--metadata-file {path}: none of its {len(people)} participants is segmented",
+            hint=f"participant_id is such as {scans[0].participant} or sub-{scans[0].participant}",
+        )
+    sources = [metadata_file_source([row], {"sub": row["participant_id"]}, path) for row in rows]
+    columns = [source for source in sources if source]
+    spoken = resolve(encoder.fields, columns[:1]) if columns else ()
+    if not any(value.source for value in spoken):
+        known = ", ".join(field.name for field in encoder.fields) or "none"
+        raise UsageError(
+            f"--metadata-file {path}: no column is a field that the model reads",
+            hint=f"its fields: {known}",
+        )

@@ -27,9 +27,9 @@ from bids_film.domain.volume import Grid
 from bids_film.inference.engine import Engine, Prediction
 from bids_film.inputs.nifti import read_volume
 from bids_film.metadata.fields import CategoricalField
-from bids_film.metadata.parse import Status
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
 from bids_film.model.header import ModelHeader
+from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
 from bids_film.workflow.state import now
 
@@ -70,7 +70,7 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         input=job.scan.relative_path,
         model=job.fingerprint.get("model", {}),
         outputs=tuple(path.relative_to(job.output_dir).as_posix() for path in outputs),
-        flags=(*segmentation.notes, *_flag_values(job.values)),
+        flags=find_flags(segmentation),
         seconds={step: round(duration_s, 3) for step, duration_s in seconds.items()},
         finished=now(),
         fingerprint=job.fingerprint,
@@ -133,16 +133,6 @@ def _write(
             outputs += [path, sidecar]
     write_sidecar(names.sidecar, segmentation)
     return [*outputs, names.sidecar]
-
-
-def _flag_values(values: tuple[FieldValue, ...]) -> Iterator[str]:
-    for value in values:
-        if value.status not in {Status.USED, Status.CONVERTED, Status.MISSING}:
-            yield f"{value.field}: {value.status}: {value.note or value.raw}"
-        elif value.outside_range:
-            yield f"{value.field} = {value.value} lies outside the training range"
-        elif value.status is Status.USED and value.note:
-            yield f"{value.field}: {value.note}"
 
 
 def _describe_software() -> Mapping[str, str]:

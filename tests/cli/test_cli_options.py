@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,22 @@ def test_an_unknown_key_is_answered_with_the_nearest_one(tmp_path: Path) -> None
     with pytest.raises(UsageError) as caught:
         read_options([*LEVEL, *write_config(tmp_path, 'participant-lable = ["01"]')])
     assert "participant-label" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('[participant]\nmodel = "spinalcord"\n', "above all tables"),
+        ("[trainign]\nsteps = 3\n", r"\[training\]"),
+        ("metadata = { EchoTime = 0.03 }\n", r'\["FIELD=VALUE"\]'),
+    ],
+)
+def test_a_table_that_nothing_reads_is_refused(tmp_path: Path, text: str, hint: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        read_options(["in", "out", "participant", "--config-file", str(path)])
+    assert re.search(hint, str(caught.value.hint))
 
 
 def test_a_configuration_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:

@@ -62,6 +62,18 @@ def test_a_published_source_is_named_by_its_doi(tmp_path: Path) -> None:
     ]
 
 
+def test_outputs_of_two_inputs_never_mix(tmp_path: Path) -> None:
+    first, second = (make_bids(tmp_path / name) for name in ("first", "second"))
+    output = tmp_path / "out"
+    write(output, first)
+    before = (output / "dataset_description.json").read_bytes()
+    with pytest.raises(UsageError, match="another dataset"):
+        write(output, second)
+    assert (output / "dataset_description.json").read_bytes() == before
+    first.rename(tmp_path / "moved")
+    assert write(output, tmp_path / "moved")["DatasetLinks"]["raw"] == "../moved"
+
+
 def test_what_a_user_wrote_stays_and_what_we_know_is_renewed(tmp_path: Path) -> None:
     bids, output = make_bids(tmp_path / "bids"), tmp_path / "out"
     content = write(output, bids)

@@ -88,6 +88,51 @@ PLACEMENTS = st.builds(
 )
 
 
+def change_header(path: Path, **values: Any) -> Grid:
+    """Write an image whose header holds other numbers."""
+    make_image(path)
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    header = nib.Nifti1Header(bytes(content[:348]), check=False)
+    for name, value in values.items():
+        header[name] = value
+    content[:348] = header.binaryblock
+    path.write_bytes(gzip.compress(bytes(content)))
+    return read_grid(path).grid
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"quatern_b": 0.9, "quatern_c": 0.9, "quatern_d": 0.9},
+        {"quatern_b": 5.0, "qform_code": 0},
+        {"qform_code": 7},
+        {"sform_code": 9, "qform_code": 0},
+    ],
+)
+def test_a_qform_of_no_use_and_codes_of_no_meaning_are_kept_as_they_are(
+    tmp_path: Path, values: dict[str, float]
+) -> None:
+    image, labels = tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"
+    grid = change_header(image, **values)
+    write_labels(labels, np.ones(grid.shape, np.int32), grid)
+    before, after = (
+        nib.Nifti1Header(gzip.decompress(path.read_bytes())[:348], check=False)
+        for path in (image, labels)
+    )
+    names = ("quatern_b", "quatern_c", "quatern_d", *_GEOMETRY)
+    assert all(np.array_equal(before[name], after[name]) for name in names)
+    np.testing.assert_array_equal(before["pixdim"][:4], after["pixdim"][:4])
+
+
+def test_a_voxel_size_that_cannot_be_is_that_of_the_sform(tmp_path: Path) -> None:
+    image, labels = tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"
+    grid = change_header(image, pixdim=[1, 0, 1, 1, 0, 0, 0, 0])
+    write_labels(labels, np.ones(grid.shape, np.int32), grid)
+    written = nib.load(labels)
+    np.testing.assert_allclose(written.header.get_zooms()[:3], grid.spacing_mm)
+    np.testing.assert_allclose(written.affine, grid.affine)
+
+
 @given(placement=PLACEMENTS)
 def test_a_label_map_lies_where_its_image_lies(
     tmp_path_factory: pytest.TempPathFactory, placement: Placement

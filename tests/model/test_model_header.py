@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from support.tiny_models import change_content, make_header, write_content, write_raw_header
 
 from bids_film.domain.errors import ExitCode, ModelFileError
 from bids_film.model.config import Postprocessing
 from bids_film.model.header import (
     FORMAT_VERSION,
+    HEADER_KEY,
     MAX_HEADER_BYTES,
     hash_file,
     header_from_text,
@@ -239,3 +242,16 @@ def test_the_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"weights" * 1000)
     assert hash_file(path) == hashlib.sha256(b"weights" * 1000).hexdigest()
+
+
+@pytest.mark.parametrize("lost", [1, 50])
+def test_a_file_without_all_of_its_weights_is_refused_before_they_are_read(
+    tmp_path: Path, lost: int
+) -> None:
+    path = tmp_path / "model.safetensors"
+    weights = {"weight": torch.zeros(100)}
+    save_file(weights, path, metadata={HEADER_KEY: header_to_text(make_header())})
+    assert read_header(path) == make_header()
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(ModelFileError, match="truncated"):
+        read_header(path)

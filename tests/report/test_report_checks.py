@@ -110,3 +110,13 @@ def test_metadata_without_a_flaw_pass_and_a_model_without_metadata_is_not_judged
     assert check is not None
     assert check.verdict is Verdict.PASSED
     assert check_metadata(make_segmentation(make_cord(), GRID)) is None
+
+
+def test_what_goes_on_beyond_the_first_slice_is_nothing_to_look_at_for_a_model_of_slices() -> None:
+    grid = make_grid((6, 6, 6), spacing_mm=(1.0, 1.0, 3.0))
+    labels = np.zeros((6, 6, 6), np.int16)
+    labels[2:4, 2:4] = TABLE.structures[0].index
+    assert check_field_of_view(labels, grid, TABLE).verdict is Verdict.LOOK
+    assert check_field_of_view(labels, grid, TABLE, in_slices=True).verdict is Verdict.PASSED
+    labels[0] = TABLE.structures[0].index
+    assert "left" in check_field_of_view(labels, grid, TABLE, in_slices=True).detail

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def test_folders_inside_the_input_are_refused(
 ) -> None:
     with pytest.raises(UsageError):
         check_folders(make_options(tmp_path, output, work))
+
+
+def test_an_index_inside_the_input_is_refused(tmp_path: Path) -> None:
+    options = replace(make_options(tmp_path, "out"), bids_database_dir=tmp_path / "in/index")
+    with pytest.raises(UsageError, match="lies inside") as caught:
+        check_folders(options)
+    assert "--bids-database-dir" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("output", ["out", "in/derivatives/bids-film"])

@@ -76,6 +76,17 @@ def test_a_run_does_what_is_missing_and_a_bad_scan_stops_no_other(
     assert "SC_volume_ml" in lines[0]
 
 
+def test_the_first_crash_ends_the_run_and_what_was_not_tried_has_not_failed(
+    command: list[str], tmp_path: Path
+) -> None:
+    next((tmp_path / "in/sub-01/anat").glob("*.nii.gz")).write_bytes(b"")
+    code, out, err = run([*command, "--nprocs", "1", "--stop-on-first-crash"])
+    assert code == 1
+    assert "0 scans done, 1 failed, 2 not finished; no reports" in out
+    assert "sub-02" not in err
+    assert not list((tmp_path / "out").glob("sub-*.html"))
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_no_half_file(

@@ -172,6 +172,22 @@ def test_metadata_on_the_command_line_that_cannot_be_used_is_a_usage_error(
         make_plan(replace(options, metadata=(assignment,)))
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("participant_id\tMagneticFieldStrength\nsub-77\t3\n", "none of its 1 participants"),
+        ("participant_id\tNonsense\nsub-01\t3\n", "no column is a field"),
+    ],
+)
+def test_a_metadata_file_that_fits_nothing_is_a_usage_error(
+    options: Options, tmp_path: Path, table: str, said: str
+) -> None:
+    path = tmp_path / "values.tsv"
+    path.write_text(table, encoding="utf-8")
+    with pytest.raises(UsageError, match=said):
+        make_plan(replace(options, metadata_file=path))
+
+
 def test_no_such_model_and_no_such_participant_are_input_errors(options: Options) -> None:
     with pytest.raises(InputError):
         make_plan(replace(options, model="no-such-model"))
