@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.derivatives.atomic import write_atomically
-from bids_film.domain.volume import Grid
+from bids_film.domain.volume import QFORM_KEYS, Grid
 
 _COMPRESSION = 6
 _NO_EXTENSIONS = b"\x00\x00\x00\x00"
 _DATA_OFFSET = 352
-_QFORM_NAMES = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _FULL_SCALE = 32767
 _LABEL_TYPES = (np.uint8, np.int16, np.int32)
 """The three integer types that every viewer knows."""
@@ -102,7 +101,7 @@ def _copy_qform(header: Any, grid: Grid) -> None:
     sizes = zip(grid.qform_numbers[1:4], grid.spacing_mm, strict=True)
     header["pixdim"][0] = grid.qform_numbers[0]
     header["pixdim"][1:4] = [own if np.isfinite(own) and own > 0 else used for own, used in sizes]
-    for name, value in zip(_QFORM_NAMES, grid.qform_numbers[4:], strict=True):
+    for name, value in zip(QFORM_KEYS, grid.qform_numbers[4:], strict=True):
         header[name] = value
 
 

@@ -12,6 +12,10 @@ Affine = NDArray[np.float64]
 """Voxel index to millimetres in RAS+ world space, shape (4, 4)."""
 
 
+QFORM_KEYS = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+"""Header keys of `Grid.qform_numbers` after ``pixdim[0:4]``."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
     """Where the voxels of a NIfTI file lie: all that an output must share with its input.
@@ -28,8 +32,8 @@ class Grid:
         Both affines as the header stores them.
     qform_code, sform_code : int
     qform_numbers : tuple[float, ...]
-        What the header stores of the qform: ``pixdim[0:4]``, the quaternion's b, c, d, and the
-        offsets. Empty where the qform alone says it all.
+        What the header stores of the qform: ``pixdim[0:4]``, then `QFORM_KEYS`. Empty where the
+        qform alone says it all.
     xyzt_units : int
         The header's raw unit byte.
     """

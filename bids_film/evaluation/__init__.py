@@ -1,1 +1,1 @@
-"""From measures per scan to what can be said of a model: intervals, comparisons, calibration."""
+"""From measures per scan to what can be said of a model: intervals and comparisons."""

@@ -81,8 +81,8 @@ def summarise(rows: Sequence[Row], *, by: str = "") -> list[Summary]:
         Column whose values divide the scans. A column of more than six different numbers divides
         them at its median.
     """
-    level_of = find_levels(rows, by) if by else dict.fromkeys(range(len(rows)), "")
-    levels = sorted(set(level_of.values()), key=_sort_key)
+    level_of = find_levels(rows, by)
+    levels = sorted(set(level_of), key=_sort_key)
     return [
         _summarise_one(
             [row for i, row in enumerate(rows) if level_of[i] == level and _is_of(row, structure)],
@@ -138,20 +138,23 @@ def number(row: Row, column: str) -> float:
         return math.nan
 
 
-def find_levels(rows: Sequence[Row], column: str) -> dict[int, str]:
-    """Find the level of each row's value: itself, or a half of the range of many numbers."""
+def find_levels(rows: Sequence[Row], column: str) -> list[str]:
+    """Find the level of each row's value: itself, or a half of the range of many numbers.
+
+    Levels depend on all rows: find them before the rows are divided. Without a column all are "".
+    """
+    if not column:
+        return [""] * len(rows)
     texts = [str(row.get(column) if row.get(column) is not None else UNKNOWN) for row in rows]
     numbers = [number(row, column) for row in rows]
     known = sorted({value for value in numbers if not math.isnan(value)})
     if len(known) <= _MOST_LEVELS:
-        return dict(enumerate(texts))
+        return texts
     middle = statistics.median(value for value in numbers if not math.isnan(value))
-    return {
-        index: UNKNOWN
-        if math.isnan(value)
-        else f"{'up to' if value <= middle else 'above'} {middle:g}"
-        for index, value in enumerate(numbers)
-    }
+    return [
+        UNKNOWN if math.isnan(value) else f"{'up to' if value <= middle else 'above'} {middle:g}"
+        for value in numbers
+    ]
 
 
 def _summarise_one(rows: Sequence[Row], *, structure: str, measure: str, level: str) -> Summary:

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.volume import Affine, Grid
+from bids_film.domain.volume import QFORM_KEYS, Affine, Grid
 
 _MAX_VOXELS = 2**31
 _BYTES_PER_VOXEL = 4
@@ -149,8 +149,8 @@ def _read_qform(header: Any, path: Path, *, needed: bool) -> Affine:
 
 
 def _read_qform_numbers(header: Any) -> tuple[float, ...]:
-    names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
-    return tuple(float(value) for value in (*header["pixdim"][:4], *(header[n] for n in names)))
+    stored = (*header["pixdim"][:4], *(header[key] for key in QFORM_KEYS))
+    return tuple(float(value) for value in stored)
 
 
 def _check_voxel_sizes(header: Any, path: Path) -> None:

@@ -114,16 +114,17 @@ def render_evaluation(page: EvaluationPage) -> str:
     )
 
 
-def draw_dice(rows: Sequence[Row], summaries: Sequence[Summary], by: str) -> Plot:
+def draw_dice(
+    rows: Sequence[Row], level_of: Sequence[str], summaries: Sequence[Summary], by: str
+) -> Plot:
     """Plot the Dice of each scan of a structure, a column per level, with means and intervals."""
-    level_of = find_levels(rows, by) if by else dict.fromkeys(range(len(rows)), "")
     lines = [line for line in summaries if line.measure == "dice" and line.interval.scans]
     levels = [line.level for line in lines]
     step = PLOT_WIDTH / max(1, len(levels))
     dots, marks = [], []
     for position, line in enumerate(lines):
         middle = MARGIN + (position + 0.5) * step
-        own = [row for index, row in enumerate(rows) if level_of[index] == line.level]
+        own = [row for row, level in zip(rows, level_of, strict=True) if level == line.level]
         for index, row in enumerate(sorted(own, key=lambda row: number(row, "dice"))):
             shift = _JITTER[index % len(_JITTER)] * min(step, 120) / 3
             value = number(row, "dice")
@@ -237,10 +238,13 @@ class _Axis:
 
 
 def _draw_plots(page: EvaluationPage, structure: str) -> list[Plot]:
-    rows = [row for row in page.rows if row["structure"] == structure]
+    levels = find_levels(page.rows, page.by)
+    pairs = zip(page.rows, levels, strict=True)
+    own = [(row, level) for row, level in pairs if row["structure"] == structure]
+    rows, level_of = [row for row, _ in own], [level for _, level in own]
     summaries = [line for line in page.summaries if line.structure == structure]
     other = [row for row in page.other if row["structure"] == structure]
-    plots = [draw_dice(rows, summaries, page.by), draw_volumes(rows)]
+    plots = [draw_dice(rows, level_of, summaries, page.by), draw_volumes(rows)]
     if other:
         plots.append(draw_pairs(other, rows, ("other", "this")))
     return [plot for plot in plots if plot is not None]

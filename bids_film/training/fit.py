@@ -33,7 +33,7 @@ from bids_film.training.loop import Report, Run, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
 from bids_film.training.recipe import Recipe, recipe_to_dict
 from bids_film.training.sampling import Sampler, make_sampler, stream_batches
-from bids_film.training.start import Start, copy_weights, fit_encoder, load_start
+from bids_film.training.start import Start, copy_weights, describe_start, find_start, fit_encoder
 from bids_film.training.state import RunState
 from bids_film.training.validation import Case, check_cases, make_case, validate_cases
 
@@ -108,7 +108,7 @@ def fit_to_examples(
         Where a metadata field has no value in the training data, or an earlier run's state is of
         another training.
     """
-    start = _find_start(recipe)
+    start = find_start(recipe.training.start_from, recipe.network_config)
     rows = [example.values for example in training]
     encoder = fit_encoder(recipe.metadata_fields, rows, start)
     material = Material(
@@ -140,7 +140,7 @@ def fit_to_label_maps(
         Synthetic scans of each validation map; they are the same at every validation.
     """
     torch.set_num_threads(machine.threads)
-    start = _find_start(recipe)
+    start = find_start(recipe.training.start_from, recipe.network_config)
     encoder = fit_encoder(recipe.metadata_fields, draw_values(training, recipe), start)
     material = Material(
         start=start,
@@ -184,7 +184,7 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
         loss=_make_loss(recipe),
         device=device,
         state_file=machine.output / f"{recipe.model.name}.state.safetensors",
-        recipe_hash=_hash_recipe(recipe, {**material.record, **_describe_start(material.start)}),
+        recipe_hash=_hash_recipe(recipe, {**material.record, **describe_start(material.start)}),
         bfloat16=_use_bfloat16(_first_set(machine.precision, recipe.training.precision), device),
         report=machine.report,
     )
@@ -204,19 +204,6 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
     path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
     _write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
     return path
-
-
-def _find_start(recipe: Recipe) -> Start | None:
-    name = recipe.training.start_from
-    return load_start(name, recipe.network_config) if name else None
-
-
-def _describe_start(start: Start | None) -> dict[str, Any]:
-    if start is None:
-        return {}
-    header = start.header
-    model = {"name": header.name, "version": header.version, "sha256": start.sha256}
-    return {"start": {**model, "steps": header.training.get("steps")}}
 
 
 def _make_loss(recipe: Recipe) -> SegmentationLoss:
@@ -241,7 +228,7 @@ def _make_header(recipe: Recipe, material: Material, state: RunState, run: Run) 
     training = {
         "recipe": recipe_to_dict(recipe),
         "data": dict(material.record),
-        **_describe_start(material.start),
+        **describe_start(material.start),
         "curve": state.curve,
         "best_step": state.best_step,
         "steps": state.step,

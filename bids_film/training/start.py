@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -42,6 +43,20 @@ class Start:
         """Whether it reads the same metadata in the same order."""
         own = [field.name for field in self.header.encoder.fields]
         return own == [field.name for field in fields]
+
+
+def find_start(name: str, config: NetworkConfig) -> Start | None:
+    """Read the model to begin with, as `load_start`; None where the name is empty."""
+    return load_start(name, config) if name else None
+
+
+def describe_start(start: Start | None) -> dict[str, Any]:
+    """Write down what a training began with; empty where with nothing."""
+    if start is None:
+        return {}
+    header = start.header
+    model = {"name": header.name, "version": header.version, "sha256": start.sha256}
+    return {"start": {**model, "steps": header.training.get("steps")}}
 
 
 def load_start(name: str, config: NetworkConfig) -> Start:

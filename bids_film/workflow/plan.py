@@ -11,7 +11,7 @@ from typing import Any
 
 from bids_film.derivatives.names import check_names_differ
 from bids_film.domain.errors import BidsFilmError, ScanError, UsageError
-from bids_film.domain.scan import MetadataSource, Scan
+from bids_film.domain.scan import MetadataSource, Scan, SourceKind
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
 from bids_film.metadata.encoder import Encoder
@@ -136,11 +136,13 @@ def resolve_metadata(
 class GivenMetadata:
     """Values from the command line and ``--metadata-file``, for one scan after the other."""
 
-    def __init__(self, assignments: Sequence[str], file: Path | None) -> None:
+    def __init__(
+        self, assignments: Sequence[str], file: Path | None, rows: Sequence[Row] = ()
+    ) -> None:
         self._overrides = [read_overrides(assignments)] if assignments else []
         self._file = file
         self._rows: dict[str, list[Row]] = defaultdict(list)
-        for row in read_metadata_file(file) if file else []:
+        for row in rows:
             self._rows[row["participant_id"]].append(row)
 
     def for_scan(self, scan: Scan) -> list[MetadataSource]:
@@ -196,9 +198,11 @@ def _read_given_metadata(
 ) -> GivenMetadata:
     for assignment in options.metadata:
         _check_assignment(assignment, encoder, options.model)
-    if options.metadata_file:
-        _check_metadata_file(options.metadata_file, encoder, scans)
-    return GivenMetadata(options.metadata, options.metadata_file)
+    file = options.metadata_file
+    rows = read_metadata_file(file) if file else []
+    if file:
+        _check_metadata_file(file, rows, encoder, scans)
+    return GivenMetadata(options.metadata, file, rows)
 
 
 def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
@@ -215,19 +219,19 @@ def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
         raise UsageError(f"--metadata {assignment}: {found.status}", hint=found.note)
 
 
-def _check_metadata_file(path: Path, encoder: Encoder, scans: Sequence[Scan]) -> None:
+def _check_metadata_file(
+    path: Path, rows: Sequence[Row], encoder: Encoder, scans: Sequence[Scan]
+) -> None:
     """Refuse a table that is about none of these scans, or has no field of the model."""
-    rows = read_metadata_file(path)
     people = {row["participant_id"] for row in rows}
     if not people & {scan.participant for scan in scans}:
         raise UsageError(
             f"--metadata-file {path}: none of its {len(people)} participants is segmented",
             hint=f"participant_id is such as {scans[0].participant} or sub-{scans[0].participant}",
         )
-    sources = [metadata_file_source([row], {"sub": row["participant_id"]}, path) for row in rows]
-    columns = [source for source in sources if source]
-    spoken = resolve(encoder.fields, columns[:1]) if columns else ()
-    if not any(value.source for value in spoken):
+    # Every row has the same columns: one tells which fields the table speaks of.
+    columns = MetadataSource(kind=SourceKind.METADATA_FILE, file=path.name, values=rows[0])
+    if not any(value.source for value in resolve(encoder.fields, [columns])):
         known = ", ".join(field.name for field in encoder.fields) or "none"
         raise UsageError(
             f"--metadata-file {path}: no column is a field that the model reads",

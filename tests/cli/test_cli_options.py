@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from bids_film.cli import config_file
 from bids_film.cli.options import read_options
 from bids_film.domain.errors import UsageError
+from bids_film.training.recipe import MetadataSettings, Recipe
 from bids_film.workflow.options import AnalysisLevel
 
 LEVEL = ["/in", "/out", "participant"]
@@ -190,3 +193,9 @@ def test_a_value_that_begins_with_a_dash_can_stand_in_the_configuration_file(
     tmp_path: Path,
 ) -> None:
     assert read_options([*LEVEL, *write_config(tmp_path, 'model = "-x"')]).model == "-x"
+
+
+def test_the_tables_that_are_left_to_the_recipe_are_those_of_the_recipe() -> None:
+    """They stand twice: the recipe needs torch, which reading options must not import."""
+    assert set(config_file._RECIPE_TABLES) == {entry.name for entry in fields(Recipe)}
+    assert set(config_file._RECIPE_METADATA) == {entry.name for entry in fields(MetadataSettings)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bids_film.evaluation.summary import compare, summarise
+from bids_film.evaluation.summary import compare, find_levels, summarise
 from bids_film.report.evaluation import (
     EvaluationPage,
     draw_dice,
@@ -74,7 +74,7 @@ def test_every_scan_is_a_dot_with_its_name_and_every_plot_says_what_it_shows(by:
 
 def test_higher_dice_lies_higher_and_levels_lie_side_by_side() -> None:
     rows = make_rows()
-    plot = draw_dice(rows, summarise(rows, by="site"), "site")
+    plot = draw_dice(rows, find_levels(rows, "site"), summarise(rows, by="site"), "site")
     assert [tick.label for tick in plot.x_ticks] == ["Milan", "UCL"]
     by_dice = sorted(plot.dots, key=lambda dot: float(dot.title.rpartition(" ")[2]))
     assert [dot.y for dot in by_dice] == sorted((dot.y for dot in plot.dots), reverse=True)
@@ -96,3 +96,15 @@ def test_lines_join_the_scans_that_both_models_have() -> None:
     assert len(plot.lines) == 4
     assert {line.kind for line in plot.lines} == {"up"}
     assert "4 scans" in plot.description
+
+
+def test_a_structure_that_few_scans_have_loses_none_of_them_to_a_level_of_its_own() -> None:
+    rows = [{**make_row(n, 0.8), "age": 20 + n} for n in range(12)]
+    rows += [{**make_row(n, 0.7), "age": 20 + n, "structure": "gray"} for n in range(4, 12)]
+    page = EvaluationPage(
+        model="cord 1", dataset="", version="0", rows=rows, by="age",
+        summaries=summarise(rows, by="age"),
+    )  # fmt: skip
+    html = render_evaluation(page)
+    for number in range(4, 12):
+        assert html.count(f"<title>sub-{number}/anat/sub-{number}_T2w.nii.gz: ") == 4

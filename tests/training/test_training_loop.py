@@ -249,3 +249,15 @@ def test_partly_annotated_batches_are_learned_from(state_file: Path) -> None:
 
     run = make_run(state_file, steps=80, validate_every=40, learning_rate=0.02, ema=0.8)
     assert train_network(make_network(), draw, measure_dice, run).best_dice > 0.9
+
+
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    trained = []
+    for compiled in (False, True):
+        network = make_network()
+        settings = {"steps": 4, "freeze_norm_from": 0.5, "compile": compiled}
+        run = make_run(tmp_path / f"{compiled}.safetensors", **settings)
+        train_network(network, draw_batches, measure_dice, run)
+        trained.append(network.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=1e-3, atol=1e-4)
