@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from bids_film.inference.windows import WindowSettings, predict_slices, predict_
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
+from bids_film.model.prompts import fix_metadata
 from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
 
 
@@ -130,26 +130,19 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self, prepared: Prepared, encoded: Encoded) -> NDArray[np.float32]:
-        vector = torch.from_numpy(encoded.vector)[None].to(self.device)
-        known = torch.from_numpy(encoded.known)[None].to(self.device)
-        modulations = self._network.modulations(vector, known)
+        network = self._make_pass(encoded)
         image = torch.from_numpy(prepared.image).to(self.device)
-        network = self._make_pass(modulations)
         result: NDArray[np.float32] = self._predict(network, image, self._windows).cpu().numpy()
         return result
 
-    def _make_pass(self, modulations: list[Any]) -> Callable[[Tensor], Tensor]:
+    def _make_pass(self, encoded: Encoded) -> Callable[[Tensor], Tensor]:
         bfloat16 = self.precision == "bf16"
+        segment = fix_metadata(self._network, encoded, self.header.labels)
 
         def run(images: Tensor) -> Tensor:
-            count = len(images)
-            spread = [
-                (scale.expand(count, -1), shift.expand(count, -1)) for scale, shift in modulations
-            ]
             images = images.contiguous(memory_format=self._memory_format)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-                logits: Tensor = self._network.segment(images, spread)
-            return logits
+                return segment(images)
 
         return run
 

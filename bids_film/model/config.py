@@ -44,6 +44,11 @@ class NetworkConfig:
         ``batch`` folds into the convolution at inference; ``instance`` normalises each scan.
     dropout : float
         Probability of dropping a channel of the bottleneck in training.
+    deep_supervision : int
+        Coarser levels of the decoder that training compares with the labels as well.
+    prompts : int
+        Structures that can be asked for, one at a time: which one is told like metadata, and the
+        answer is one mask. 0: all structures are answered at once.
     """
 
     dimensions: int = 3
@@ -56,6 +61,8 @@ class NetworkConfig:
     generator: tuple[int, ...] = (64, 16)
     norm: Norm = "batch"
     dropout: float = 0.0
+    deep_supervision: int = 0
+    prompts: int = 0
 
     def __post_init__(self) -> None:
         if self.dimensions not in (2, 3):
@@ -72,6 +79,25 @@ class NetworkConfig:
             )
         if not 0 <= self.dropout < 1:
             raise UsageError(f"expected a dropout from 0 to below 1, got {self.dropout}")
+        if not 0 <= self.deep_supervision <= len(self.channels) - 2:
+            raise UsageError(
+                f"expected deep_supervision from 0 to {len(self.channels) - 2} for "
+                f"{len(self.channels)} levels, got {self.deep_supervision}"
+            )
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        if not 0 <= self.prompts <= _MOST_CHANNELS:
+            raise UsageError(f"expected from 0 to {_MOST_CHANNELS} prompts, got {self.prompts}")
+        if self.prompts and self.conditioning == "unconditioned":
+            raise UsageError(
+                "an unconditioned network cannot be asked for one structure at a time",
+                hint='give target = "joint", or conditioning = "constant"',
+            )
+        if self.prompts and self.out_channels != 2:  # noqa: PLR2004 (one mask and its background)
+            raise UsageError(
+                f"expected 2 output channels of a prompted network, got {self.out_channels}"
+            )
         if not 1 <= self.in_channels <= _MOST_CHANNELS:
             raise UsageError(
                 f"expected from 1 to {_MOST_CHANNELS} input channels, got {self.in_channels}"
@@ -80,6 +106,11 @@ class NetworkConfig:
             raise UsageError(
                 f"expected from 2 to {_MOST_CHANNELS} output channels, got {self.out_channels}"
             )
+
+    @property
+    def structures(self) -> int:
+        """Structures that the network knows."""
+        return self.prompts or self.out_channels - 1
 
     @property
     def stride(self) -> int:

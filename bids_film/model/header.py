@@ -157,8 +157,10 @@ def _check_names(header: ModelHeader) -> None:
 def _check_fit(header: ModelHeader) -> None:
     """Parts that are right by themselves may not fit together."""
     network, patch, labels = header.network, header.preprocessing.patch, header.labels
-    if network.out_channels != len(labels) + 1:
-        raise ValueError(f"{network.out_channels} channels do not fit {len(labels)} structures")
+    if network.structures != len(labels):
+        raise ValueError(
+            f"a network of {network.structures} structures and a table of {len(labels)}"
+        )
     if len(patch) != network.dimensions:
         raise ValueError(f"the patch {patch} does not fit {network.dimensions} dimensions")
     indices = {structure.index for structure in labels}

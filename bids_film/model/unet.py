@@ -34,7 +34,15 @@ class FilmUNet(nn.Module):
         self.head = make_conv(
             config.dimensions, config.channels[0], config.out_channels, kernel=1, bias=True
         )
+        self.deep_heads = nn.ModuleList(
+            make_conv(config.dimensions, count, config.out_channels, kernel=1, bias=True)
+            for count in config.channels[1 : 1 + config.deep_supervision]
+        )
         self._places = _film_places(config)
+        if config.prompts:
+            # What is asked for is told like one more field, which is always known.
+            start = spans[-1][1] if spans else 0
+            spans = [*spans, (start, start + config.prompts)]
         conditioned = config.conditioning != "unconditioned" and bool(spans)
         self.generator = (
             Generator(spans, config.generator, _film_channels(config), config.film_form)
@@ -51,7 +59,8 @@ class FilmUNet(nn.Module):
             Shape (batch, in_channels, *spatial); every spatial size a multiple of
             ``config.stride``.
         vector : Tensor
-            Encoded metadata of each scan, shape (batch, width).
+            Encoded metadata of each scan, shape (batch, width), and the prompt where the network
+            takes one; see `add_prompt`.
         known : Tensor
             Which fields are known, shape (batch, fields).
 
@@ -72,12 +81,31 @@ class FilmUNet(nn.Module):
         if self.generator is None:
             return []
         if self.config.conditioning == "constant":
-            known = torch.zeros_like(known)
+            known = known.clone()
+            known[:, : known.shape[1] - bool(self.config.prompts)] = 0
         modulations: list[Modulation] = self.generator(vector, known)
         return modulations
 
     def segment(self, image: Tensor, modulations: Sequence[Modulation]) -> Tensor:
         """Run the image part of the network with modulations that are already there."""
+        logits: Tensor = self.head(self._decode(image, modulations)[-1])
+        return logits
+
+    def supervise(self, image: Tensor, modulations: Sequence[Modulation]) -> list[Tensor]:
+        """Predict at each level that training compares with the labels, the finest first.
+
+        Returns
+        -------
+        list of Tensor
+            Shape (batch, out_channels, *spatial), the sides of each half of those of the one before
+            it; ``1 + config.deep_supervision`` of them.
+        """
+        *coarse, finest = self._decode(image, modulations)
+        deep = zip(self.deep_heads, reversed(coarse), strict=False)
+        return [self.head(finest), *(head(features) for head, features in deep)]
+
+    def _decode(self, image: Tensor, modulations: Sequence[Modulation]) -> list[Tensor]:
+        """Features of each level of the decoder, the coarsest first."""
         upcoming = self._spread(modulations)
         features = image
         skips: list[Tensor] = []
@@ -85,10 +113,11 @@ class FilmUNet(nn.Module):
             features = level(features, upcoming)
             skips.append(features)
         features = self.dropout(skips.pop())
+        decoded: list[Tensor] = []
         for level in self.decoder:
             features = level(skips.pop(), features, upcoming)
-        logits: Tensor = self.head(features)
-        return logits
+            decoded.append(features)
+        return decoded
 
     def _spread(self, modulations: Sequence[Modulation]) -> Iterator[Modulation | None]:
         """Give each unit its modulation, in the order of the data, or None."""

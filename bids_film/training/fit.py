@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import bids_film
 from bids_film.inference.engine import find_device
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
-from bids_film.model.header import ModelHeader
-from bids_film.model.unet import build_network
-from bids_film.training.card import write_card
+from bids_film.model.unet import FilmUNet, build_network
+from bids_film.training.batches import Portion, stream_batches
 from bids_film.training.examples import Batch, Example
 from bids_film.training.label_maps import (
     LabelMap,
@@ -29,18 +23,24 @@ from bids_film.training.label_maps import (
     draw_values,
     make_synthesis_sampler,
 )
-from bids_film.training.loop import Report, Run, train_network
+from bids_film.training.loop import Report, Run, Validate, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
-from bids_film.training.recipe import Recipe, recipe_to_dict
-from bids_film.training.sampling import Sampler, make_sampler, stream_batches
+from bids_film.training.prompting import PromptedSampler, list_channels
+from bids_film.training.recipe import Recipe
+from bids_film.training.record import (
+    hash_recipe,
+    list_examples,
+    list_label_maps,
+    make_header,
+    write_curve,
+)
+from bids_film.training.sampling import Sampler, make_sampler
 from bids_film.training.start import Start, copy_weights, describe_start, find_start, fit_encoder
-from bids_film.training.state import RunState
+from bids_film.training.team import Team, join_team, own_device
 from bids_film.training.validation import Case, check_cases, make_case, validate_cases
 
 _VALIDATION_SEED = 2**31
 """Keeps the synthetic scans of validation apart from those of any training step."""
-
-_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +117,8 @@ def fit_to_examples(
         sampler=make_sampler(training, recipe, encoder),
         cases=[make_case(example) for example in validation or training],
         record={
-            "training": _list_examples(training),
-            "validation": _list_examples(validation),
+            "training": list_examples(training, recipe.structures),
+            "validation": list_examples(validation, recipe.structures),
         },
     )
     return _fit(recipe, material, machine)
@@ -148,8 +148,8 @@ def fit_to_label_maps(
         sampler=make_synthesis_sampler(training, recipe, encoder),
         cases=list(_draw_cases(validation or training, recipe, scans_per_map)),
         record={
-            "training": [source.scan.relative_path for source in training],
-            "validation": [source.scan.relative_path for source in validation],
+            "training": list_label_maps(training),
+            "validation": list_label_maps(validation),
         },
     )
     return _fit(recipe, material, machine)
@@ -171,11 +171,18 @@ def _draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iter
 
 
 def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
+    device = own_device(find_device(machine.device))
+    with join_team(device) as team:
+        return _fit_in_team(recipe, material, machine, team=team, device=device)
+
+
+def _fit_in_team(
+    recipe: Recipe, material: Material, machine: Machine, *, team: Team, device: torch.device
+) -> Path:
     check_cases(material.cases, recipe.label_table)
     torch.set_num_threads(machine.threads)
     torch.manual_seed(recipe.training.seed)
     machine.output.mkdir(parents=True, exist_ok=True)
-    device = find_device(machine.device)
     network = build_network(recipe.network_config, material.encoder.spans)
     if material.start is not None:
         copy_weights(material.start, network, recipe.label_table, material.encoder)
@@ -184,98 +191,67 @@ def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:
         loss=_make_loss(recipe),
         device=device,
         state_file=machine.output / f"{recipe.model.name}.state.safetensors",
-        recipe_hash=_hash_recipe(recipe, {**material.record, **describe_start(material.start)}),
+        recipe_hash=hash_recipe(recipe, {**material.record, **describe_start(material.start)}),
         bfloat16=_use_bfloat16(_first_set(machine.precision, recipe.training.precision), device),
-        report=machine.report,
+        report=machine.report if team.is_first else _say_nothing,
+        team=team,
+    )
+    state = train_network(
+        network,
+        _make_batches(recipe, material, machine, team),
+        _make_validation(recipe, material),
+        run,
+    )
+    path = machine.output / f"{recipe.model.name}.safetensors"
+    if team.is_first:
+        record = {"data": dict(material.record), **describe_start(material.start)}
+        header = make_header(recipe, material.encoder, record, state, run)
+        save_checkpoint(path, header, network.cpu(), half_precision=True)
+        path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
+        write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
+    return path
+
+
+def _make_batches(
+    recipe: Recipe, material: Material, machine: Machine, team: Team
+) -> Callable[[int], Iterator[Batch]]:
+    sampler = material.sampler
+    if recipe.network_config.prompts:
+        sampler = PromptedSampler(sampler=sampler, channels=list_channels(recipe.label_table))
+    portion = Portion(
+        batch_size=recipe.training.batch_size,
+        accumulate=recipe.training.accumulate,
+        process=team.process,
+        processes=team.processes,
     )
 
     def batches(start_step: int) -> Iterator[Batch]:
         return stream_batches(
-            material.sampler,
+            sampler,
             seed=recipe.training.seed,
+            portion=portion,
             start_step=start_step,
             workers=machine.workers,
         )
 
-    state = train_network(network, batches, _make_validation(recipe, material), run)
-    header = _make_header(recipe, material, state, run)
-    path = machine.output / f"{recipe.model.name}.safetensors"
-    save_checkpoint(path, header, network.cpu(), half_precision=True)
-    path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
-    _write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
-    return path
+    return batches
 
 
 def _make_loss(recipe: Recipe) -> SegmentationLoss:
-    loss = recipe.training.loss
+    # A prompted network's mask is one structure, which is part of no other.
+    prompted = recipe.network_config.prompts > 0
     return SegmentationLoss(
-        parents=find_parents(recipe.label_table),
-        dice_weight=0.0 if loss == "ce" else 1.0,
-        cross_entropy_weight=0.0 if loss == "dice" else 1.0,
+        parents=(0, 0) if prompted else find_parents(recipe.label_table), name=recipe.training.loss
     )
 
 
-def _make_validation(recipe: Recipe, material: Material) -> Callable[[Any], Mapping[str, float]]:
-    def validate(network: Any) -> Mapping[str, float]:
+def _make_validation(recipe: Recipe, material: Material) -> Validate:
+    def validate(network: FilmUNet) -> Mapping[str, float]:
         return validate_cases(
             network, material.cases, material.encoder, recipe.label_table, recipe.preprocessing
         )
 
     return validate
-
-
-def _make_header(recipe: Recipe, material: Material, state: RunState, run: Run) -> ModelHeader:
-    training = {
-        "recipe": recipe_to_dict(recipe),
-        "data": dict(material.record),
-        **describe_start(material.start),
-        "curve": state.curve,
-        "best_step": state.best_step,
-        "steps": state.step,
-        "minutes": round(state.seconds / 60, 1),
-        "precision": "bf16" if run.bfloat16 else "fp32",
-        "software": {"bids-film": bids_film.__version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
-        "machine": {
-            "processor": str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
-            "threads": torch.get_num_threads(),
-            "device": str(run.device),
-        },
-    }
-    inputs = {} if recipe.synthesis is not None else recipe.data.images
-    header = ModelHeader(
-        name=recipe.model.name,
-        version=recipe.model.version,
-        description=recipe.model.description,
-        inputs=recipe.model.inputs or inputs,
-        network=recipe.network_config,
-        preprocessing=recipe.preprocessing,
-        postprocessing=recipe.postprocessing,
-        encoder=material.encoder,
-        labels=recipe.label_table,
-        training=training,
-    )
-    return write_card(header)
-
-
-def _list_examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
-    return [
-        {
-            "scan": example.scan.relative_path,
-            "dataset": example.scan.dataset_root.name,
-            "structures": int(example.annotated.sum()),
-            "values": dict(example.values),
-        }
-        for example in examples
-    ]
-
-
-def _hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
-    """Identify recipe and data; the number of steps is left out, so that a run can be extended."""
-    content = recipe_to_dict(recipe)
-    del content["training"]["steps"]
-    text = json.dumps([content, record], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _first_set(*choices: str) -> str:
@@ -291,11 +267,5 @@ def _use_bfloat16(precision: str, device: torch.device) -> bool:
     return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
 
 
-def _write_curve(path: Path, state: RunState) -> None:
-    # A structure that no validation scan has is scored only when the network finds one.
-    columns = list(dict.fromkeys(column for row in state.curve for column in row))
-    rows = [
-        "\t".join(f"{row[column]:.6g}" if column in row else "n/a" for column in columns)
-        for row in state.curve
-    ]
-    path.write_text("\n".join(["\t".join(columns), *rows]) + "\n", encoding="utf-8")
+def _say_nothing(line: str) -> None:
+    pass

@@ -15,10 +15,10 @@ from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.scan import Scan
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.metadata.encoder import Encoder
-from bids_film.training.examples import Batch, MetadataValues
+from bids_film.training.examples import MetadataValues
 from bids_film.training.labels import ReadVolume
 from bids_film.training.recipe import Recipe
-from bids_film.training.sampling import MetadataMask, Patch, stack_patches
+from bids_film.training.sampling import MetadataMask, Patch
 from bids_film.training.synthesis import SyntheticScan, prepare_label_map, synthesise
 from bids_film.training.synthesis_settings import SynthesisSettings
 
@@ -123,7 +123,7 @@ def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthesisSampler:
-    """Draws batches of synthetic scans.
+    """Draws synthetic scans.
 
     Attributes
     ----------
@@ -132,7 +132,6 @@ class SynthesisSampler:
     mask : MetadataMask
     patch : tuple[int, int, int]
     spacing_mm : float
-    batch_size : int
     shuffled : bool
         Give each scan the metadata of another synthetic scan.
     """
@@ -142,14 +141,10 @@ class SynthesisSampler:
     mask: MetadataMask
     patch: tuple[int, int, int]
     spacing_mm: float
-    batch_size: int
     shuffled: bool = False
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """Draw one batch; all chance comes from `rng`."""
-        return stack_patches([self._draw_patch(rng) for _ in range(self.batch_size)])
-
-    def _draw_patch(self, rng: np.random.Generator) -> Patch:
+    def draw(self, rng: np.random.Generator) -> Patch:
+        """Draw one patch; all chance comes from `rng`."""
         source = self.label_maps[int(rng.integers(len(self.label_maps)))]
         drawn = draw_synthetic(
             source, self.settings, rng, patch=self.patch, spacing_mm=self.spacing_mm
@@ -214,7 +209,6 @@ def make_synthesis_sampler(
         mask=MetadataMask(encoder=encoder, settings=recipe.metadata),
         patch=(x, y, z),
         spacing_mm=spacing_mm,
-        batch_size=recipe.training.batch_size,
         shuffled=recipe.network.conditioning == "shuffled",
     )
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from bids_film.domain.errors import BidsFilmError
-from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
+from bids_film.model.unet import FilmUNet, place_network
 from bids_film.training.examples import Batch
 from bids_film.training.losses import SegmentationLoss
 from bids_film.training.recipe import TrainingSettings
 from bids_film.training.state import Learner, RunState, load_state, save_state
+from bids_film.training.team import Team
 
 Validate = Callable[[FilmUNet], Mapping[str, float]]
 """Network in evaluation mode to Dice per structure."""
@@ -25,7 +26,8 @@ Validate = Callable[[FilmUNet], Mapping[str, float]]
 Report = Callable[[str], None]
 """Takes one line of progress."""
 
-_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+Forward = Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]]
+"""Image, vector and known to the logits of each supervised level, the finest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,8 @@ class Run:
     bfloat16 : bool
         Compute the network in bfloat16; the loss and the weights stay in float32.
     report : Report
+    team : Team
+        The processes that train together.
     """
 
     settings: TrainingSettings
@@ -52,6 +56,7 @@ class Run:
     recipe_hash: str
     bfloat16: bool
     report: Report
+    team: Team = field(default_factory=Team)
 
 
 def train_network(
@@ -64,7 +69,8 @@ def train_network(
     network : FilmUNet
         Trained in place; holds the best weights at the end.
     batches : Callable[[int], Iterator[Batch]]
-        Gives the batches from a step on; the batch of a step is always the same.
+        Gives the batches from a step on, ``accumulate`` of them a step; those of a step are always
+        the same.
     validate : Validate
     run : Run
 
@@ -87,23 +93,34 @@ def train_network(
         averaged=copy.deepcopy(network).eval(),
         optimizer=_make_optimizer(network, settings),
     )
-    forward = torch.compile(network) if settings.compile else network
+    supervised: nn.Module = run.team.connect(_Supervised(network), run.device)
+    forward: Forward = torch.compile(supervised) if settings.compile else supervised
     state = load_state(run.state_file, run.recipe_hash, learner)
     if state.step:
         run.report(f"going on at step {state.step} of {settings.steps}")
     window = _Window()
     stream = batches(state.step)
     while state.step < settings.steps and not _has_stalled(state, settings):
-        with window.waiting():
-            batch = next(stream)
-        window.losses.append(_take_step(learner, forward, batch, state.step, run))
+        window.losses.append(_take_step(learner, forward, window.watch(stream), state.step, run))
         state.step += 1
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
             _validate(learner.averaged, validate, state, window, run)
-            save_state(run.state_file, state, learner)
+            if run.team.is_first:
+                save_state(run.state_file, state, learner)
             window = _Window()
     network.load_state_dict(state.best)
     return state
+
+
+class _Supervised(nn.Module):
+    """A network in training: the logits of every level that is compared with the labels."""
+
+    def __init__(self, network: FilmUNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, vector: Tensor, known: Tensor) -> list[Tensor]:
+        return self.network.supervise(image, self.network.modulations(vector, known))
 
 
 class _Window:
@@ -113,16 +130,14 @@ class _Window:
         self.losses: list[float] = []
         self.started = time.monotonic()
         self.waited = 0.0
-        self._waiting_since = 0.0
 
-    def waiting(self) -> _Window:
-        return self
-
-    def __enter__(self) -> None:
-        self._waiting_since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.waited += time.monotonic() - self._waiting_since
+    def watch(self, stream: Iterator[Batch]) -> Iterator[Batch]:
+        """Take batches from a stream and count the time that it takes to get them."""
+        while True:
+            asked = time.monotonic()
+            batch = next(stream)
+            self.waited += time.monotonic() - asked
+            yield batch
 
 
 def _make_optimizer(network: FilmUNet, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -133,7 +148,9 @@ def _make_optimizer(network: FilmUNet, settings: TrainingSettings) -> torch.opti
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    # Adam adds the decay to the gradient, AdamW takes it off the weights.
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=settings.learning_rate)
 
 
 def _set_learning_rate(
@@ -154,26 +171,23 @@ def _set_mode(network: FilmUNet, settings: TrainingSettings, step: int) -> None:
     network.train()
     if step >= settings.freeze_norm_from * settings.steps:
         for module in network.modules():
-            if isinstance(module, _NORMS):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 the only common base
                 module.eval()
 
 
 def _take_step(
-    learner: Learner, forward: Callable[..., Tensor], batch: Batch, step: int, run: Run
+    learner: Learner, forward: Forward, batches: Iterator[Batch], step: int, run: Run
 ) -> float:
     network, settings = learner.network, run.settings
     _set_learning_rate(learner.optimizer, settings, step)
     _set_mode(network, settings, step)
-    image = batch.image.to(run.device, memory_format=choose_memory_format(network))
-    labels, annotated = batch.labels.to(run.device), batch.annotated.to(run.device)
-    vector, known = batch.vector.to(run.device), batch.known.to(run.device)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16):
-        logits = forward(image, vector, known)
-    loss: Tensor = run.loss(logits, labels, annotated)
     learner.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    value = 0.0
+    for _ in range(settings.accumulate):
+        loss = _compute_loss(forward, next(batches), run) / settings.accumulate
+        loss.backward()  # type: ignore[no-untyped-call]
+        value += float(loss.detach())
     norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_gradient)
-    value = float(loss.detach())
     if not math.isfinite(value + float(norm)):
         raise BidsFilmError(
             f"step {step}: the loss is {value} and its gradient {float(norm)}: training diverged",
@@ -182,6 +196,16 @@ def _take_step(
     learner.optimizer.step()
     _average(learner, min(settings.ema, (1 + step) / (10 + step)))
     return value
+
+
+def _compute_loss(forward: Forward, batch: Batch, run: Run) -> Tensor:
+    planar = batch.image.dim() == 4  # noqa: PLR2004 (batch, channels, two axes)
+    layout = torch.channels_last if planar else torch.channels_last_3d
+    image = batch.image.to(run.device, memory_format=layout)
+    vector, known = batch.vector.to(run.device), batch.known.to(run.device)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16):
+        logits = forward(image, vector, known)
+    return run.loss(logits, batch.labels.to(run.device), batch.annotated.to(run.device))
 
 
 @torch.no_grad()
@@ -201,7 +225,7 @@ def _validate(
     elapsed = time.monotonic() - window.started
     network.eval()
     with torch.inference_mode():
-        dice = dict(validate(network))
+        dice = run.team.share(dict(validate(network)))
     mean = sum(dice.values()) / len(dice)
     loss = sum(window.losses) / len(window.losses)
     waited = window.waited / elapsed

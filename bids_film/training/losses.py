@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bids_film.domain.labels import LabelTable
+from bids_film.training.team import sum_over_processes
+
+LossName = Literal["dice+ce", "dice", "ce", "focal-tversky"]
 
 _SMOOTH = 1.0
+_MISSED = 0.7
+_FOCUS = 0.75
 
 
 def find_parents(labels: LabelTable) -> tuple[int, ...]:
@@ -25,7 +31,7 @@ def find_parents(labels: LabelTable) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentationLoss:
-    """Soft Dice plus cross-entropy, marginal over what was not annotated.
+    """Soft Dice, cross-entropy or focal Tversky, marginal over what was not annotated.
 
     A structure that was not annotated on a scan is merged into the one that contains it, or into
     background: their probabilities are added before they are compared with the labels (marginal
@@ -35,22 +41,25 @@ class SegmentationLoss:
     ----------
     parents : tuple[int, ...]
         See `find_parents`.
-    dice_weight, cross_entropy_weight : float
+    name : str
+        ``dice+ce`` is the sum of both.
     """
 
     parents: tuple[int, ...]
-    dice_weight: float = 1.0
-    cross_entropy_weight: float = 1.0
+    name: LossName = "dice+ce"
 
-    def __call__(self, logits: Tensor, labels: Tensor, annotated: Tensor) -> Tensor:
+    def __call__(self, logits: Sequence[Tensor], labels: Tensor, annotated: Tensor) -> Tensor:
         """Compute the loss of a batch.
 
         Parameters
         ----------
-        logits : Tensor
-            Shape (batch, channels, *spatial).
+        logits : Sequence[Tensor]
+            Each of shape (batch, channels, *spatial): the network's output, and with deep
+            supervision those of coarser levels, each at half the size of the one before, of which
+            each counts half as much (Lee et al., AISTATS 2015, as in Isensee et al., 2021).
         labels : Tensor
-            Channel of each voxel, shape (batch, *spatial), of an integer type.
+            Channel of each voxel, shape (batch, *spatial), of an integer type; or the share of each
+            channel in it, float, shape (batch, channels, *spatial).
         annotated : Tensor
             Which structures were annotated, bool, shape (batch, channels - 1).
 
@@ -59,44 +68,115 @@ class SegmentationLoss:
         Tensor
             Scalar.
         """
+        weights = [0.5**level for level in range(len(logits))]
+        losses = [
+            weight * self._compare(output, _coarsen(labels, 2**level), annotated)
+            for level, (output, weight) in enumerate(zip(logits, weights, strict=True))
+        ]
+        return torch.stack(losses).sum() / sum(weights)
+
+    def _compare(self, logits: Tensor, labels: Tensor, annotated: Tensor) -> Tensor:
         log_probabilities = functional.log_softmax(logits.float(), dim=1)
         if not bool(annotated.all()):
             log_probabilities = _merge_unannotated(log_probabilities, annotated, self.parents)
-        labels = labels.long()
-        cross_entropy = functional.nll_loss(log_probabilities, labels)
-        dice = soft_dice(log_probabilities.exp(), labels, annotated)
-        return self.cross_entropy_weight * cross_entropy + self.dice_weight * (1 - dice)
+        truth = labels if labels.is_floating_point() else _one_hot(labels, logits.shape[1])
+        loss = log_probabilities.new_zeros(())
+        if "ce" in self.name.split("+"):
+            loss = loss + _cross_entropy(log_probabilities, truth)
+        if self.name != "ce":
+            overlap = measure_overlap(log_probabilities.exp(), truth, annotated)
+            loss = loss + (overlap.focal_tversky if "tversky" in self.name else 1 - overlap.dice)
+        return loss
 
 
-def soft_dice(probabilities: Tensor, labels: Tensor, annotated: Tensor) -> Tensor:
-    """Soft Dice over the batch, mean over the structures that are annotated in it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlap:
+    """Soft counts of voxels over the whole batch, one per structure.
 
-    Sums run over the whole batch, so that a slice without a structure does not count as a miss
-    (Milletari et al., 3DV 2016, with squared terms left out).
+    Sums run over the batch, of all processes that train together, so that a slice without a
+    structure does not count as a miss.
+
+    Attributes
+    ----------
+    both, predicted, reference : Tensor
+        Shape (structures,).
+    present : Tensor
+        Which structures are annotated in the batch, bool, shape (structures,).
+    """
+
+    both: Tensor
+    predicted: Tensor
+    reference: Tensor
+    present: Tensor
+
+    @property
+    def dice(self) -> Tensor:
+        """Mean soft Dice (Milletari et al., 3DV 2016, with squared terms left out)."""
+        scores = (2 * self.both + _SMOOTH) / (self.predicted + self.reference + _SMOOTH)
+        return self._mean(scores, of_none=1.0)
+
+    @property
+    def focal_tversky(self) -> Tensor:
+        """Mean focal Tversky loss: missed voxels cost more than added ones.
+
+        Abraham and Khan, ISBI 2019: weights 0.7 and 0.3, exponent 3/4.
+        """
+        missed, added = self.reference - self.both, self.predicted - self.both
+        index = (self.both + _SMOOTH) / (
+            self.both + _MISSED * missed + (1 - _MISSED) * added + _SMOOTH
+        )
+        # The power's slope has no bound at 0.
+        return self._mean((1 - index).clamp(min=1e-6) ** _FOCUS, of_none=0.0)
+
+    def _mean(self, scores: Tensor, *, of_none: float) -> Tensor:
+        if bool(self.present.any()):
+            return scores[self.present].mean()
+        return of_none + 0 * scores.sum()
+
+
+def measure_overlap(probabilities: Tensor, truth: Tensor, annotated: Tensor) -> Overlap:
+    """Count what prediction and reference have in common.
 
     Parameters
     ----------
-    probabilities : Tensor
+    probabilities, truth : Tensor
         Shape (batch, channels, *spatial).
-    labels : Tensor
-        int64, shape (batch, *spatial).
     annotated : Tensor
         bool, shape (batch, channels - 1).
     """
-    flat = probabilities.flatten(2)
-    target = labels.flatten(1)
-    count = probabilities.shape[1]
-    truth = functional.one_hot(target, count).transpose(1, 2)[:, 1:].to(flat.dtype)
-    weight = annotated.to(flat.dtype).unsqueeze(2)
-    predicted = flat[:, 1:] * weight
-    overlap = (predicted * truth).sum(dim=(0, 2))
-    total = predicted.sum(dim=(0, 2)) + (truth * weight).sum(dim=(0, 2))
-    present = annotated.any(dim=0)
-    return (
-        ((2 * overlap + _SMOOTH) / (total + _SMOOTH))[present].mean()
-        if bool(present.any())
-        else total.sum()
+    weight = annotated.to(probabilities.dtype).unsqueeze(2)
+    predicted = probabilities.flatten(2)[:, 1:] * weight
+    reference = truth.flatten(2)[:, 1:].to(probabilities.dtype) * weight
+    sums = torch.stack(
+        [
+            (predicted * reference).sum(dim=(0, 2)),
+            predicted.sum(dim=(0, 2)),
+            reference.sum(dim=(0, 2)),
+            weight.sum(dim=(0, 2)),
+        ]
     )
+    both, found, there, counted = sum_over_processes(sums)
+    return Overlap(both=both, predicted=found, reference=there, present=counted > 0)
+
+
+def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:
+    # What was not annotated has no share in the truth, and a logarithm without a bound.
+    terms = torch.where(truth > 0, truth * log_probabilities, 0.0)
+    return -terms.sum(dim=1).mean()
+
+
+def _one_hot(labels: Tensor, channels: int) -> Tensor:
+    return functional.one_hot(labels.long(), channels).movedim(-1, 1).float()
+
+
+def _coarsen(labels: Tensor, factor: int) -> Tensor:
+    """Take labels at a coarser level: every n-th voxel, or the mean of shares."""
+    if factor == 1:
+        return labels
+    if labels.is_floating_point():
+        pool = functional.avg_pool2d if labels.dim() == 4 else functional.avg_pool3d  # noqa: PLR2004 (batch, channels, two axes)
+        return pool(labels, factor)
+    return labels[(slice(None), *[slice(None, None, factor)] * (labels.dim() - 1))]
 
 
 def _merge_unannotated(

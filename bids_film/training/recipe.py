@@ -112,9 +112,10 @@ class Recipe:
     def network_config(self) -> NetworkConfig:
         """The network with the channels that the structures ask for."""
         chosen = self.network
+        prompted = chosen.target == "prompted"
         return NetworkConfig(
             dimensions=chosen.dimensions,
-            out_channels=len(self.structures) + 1,
+            out_channels=2 if prompted else len(self.structures) + 1,
             channels=chosen.channels,
             conditioning="film" if chosen.conditioning == "shuffled" else chosen.conditioning,
             film_form=chosen.film_form,
@@ -122,6 +123,8 @@ class Recipe:
             generator=chosen.generator,
             norm=chosen.norm,
             dropout=chosen.dropout,
+            deep_supervision=chosen.deep_supervision,
+            prompts=len(self.structures) if prompted else 0,
         )
 
 

@@ -1,22 +1,23 @@
-"""Batches drawn from labelled scans or from label maps, the same for a step on every run."""
+"""Patches drawn from labelled scans."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
 
-from bids_film.domain.errors import WorkerDiedError
+from bids_film.domain.errors import UsageError
 from bids_film.metadata.encoder import Encoder
 from bids_film.training.augment import AugmentSettings, augment_example
-from bids_film.training.examples import Batch, Example, MetadataValues
+from bids_film.training.examples import Example, MetadataValues
 from bids_film.training.recipe import Recipe
 from bids_film.training.settings import MetadataSettings
+from bids_film.training.splits import find_value
 
 Center = tuple[float, ...]
 
@@ -25,10 +26,10 @@ _JITTER = 1 / 3
 
 
 class Sampler(Protocol):
-    """Draws batches."""
+    """Draws patches."""
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """Draw one batch; all chance comes from `rng`."""
+    def draw(self, rng: np.random.Generator) -> Patch:
+        """Draw one patch; all chance comes from `rng`."""
         ...
 
 
@@ -70,20 +71,9 @@ class Patch:
     known: torch.Tensor
 
 
-def stack_patches(patches: Sequence[Patch]) -> Batch:
-    """Put patches together into a batch."""
-    return Batch(
-        image=torch.stack([patch.image for patch in patches]),
-        labels=torch.stack([patch.labels for patch in patches]).long(),
-        annotated=torch.stack([patch.annotated for patch in patches]),
-        vector=torch.stack([patch.vector for patch in patches]),
-        known=torch.stack([patch.known for patch in patches]),
-    )
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExampleSampler:
-    """Draws batches of augmented patches from labelled scans.
+    """Draws augmented patches from labelled scans.
 
     Attributes
     ----------
@@ -92,27 +82,25 @@ class ExampleSampler:
     augmentation : AugmentSettings
     patch : tuple[int, ...]
         Two sizes draw slices, three draw blocks.
-    batch_size : int
     foreground : float
         Share of patches that hold a structure.
     shuffled : bool
         Give each patch the metadata of a random scan: the control for what metadata are worth.
+    shares : ndarray, optional
+        How often each scan is drawn, shape (scans,), with sum 1; equally often by default.
     """
 
     examples: Sequence[Example]
     mask: MetadataMask
     augmentation: AugmentSettings
     patch: tuple[int, ...]
-    batch_size: int
     foreground: float = 0.7
     shuffled: bool = False
+    shares: NDArray[np.float64] | None = None
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """Draw one batch; all chance comes from `rng`."""
-        return stack_patches([self._draw_patch(rng) for _ in range(self.batch_size)])
-
-    def _draw_patch(self, rng: np.random.Generator) -> Patch:
-        example = self.examples[int(rng.integers(len(self.examples)))]
+    def draw(self, rng: np.random.Generator) -> Patch:
+        """Draw one patch; all chance comes from `rng`."""
+        example = self.examples[int(rng.choice(len(self.examples), p=self.shares))]
         center = draw_center(example, self.patch, rng, foreground=self.foreground)
         image, labels, middle = cut_window(example, self.patch, center)
         settings = self.augmentation
@@ -181,69 +169,41 @@ def cut_window(
 
 def make_sampler(examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> ExampleSampler:
     """Set a sampler up as a recipe asks for."""
+    balance = recipe.training.balance
     return ExampleSampler(
         examples=examples,
         mask=MetadataMask(encoder=encoder, settings=recipe.metadata),
         augmentation=recipe.augmentation,
         patch=recipe.preprocessing.patch,
-        batch_size=recipe.training.batch_size,
         foreground=recipe.training.foreground,
         shuffled=recipe.network.conditioning == "shuffled",
+        shares=find_shares(examples, balance) if balance else None,
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepBatches(Dataset[Batch]):
-    """The batch of each step: chance depends on seed and step only, so any worker may draw it."""
+def find_shares(examples: Sequence[Example], key: str) -> NDArray[np.float64]:
+    """How often to draw each scan, so that each value of a field or column comes equally often.
 
-    sampler: Sampler
-    seed: int
+    Scans without a value count as one more value.
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.sampler.draw(np.random.default_rng((self.seed, step)))
-
-
-def stream_batches(
-    sampler: Sampler, *, seed: int, start_step: int = 0, workers: int = 0
-) -> Iterator[Batch]:
-    """Draw the batches from a step on, in the background, without end.
-
-    A run that goes on at a step sees the batches that it would have seen, whatever the number of
-    workers.
-
-    Parameters
-    ----------
-    sampler : Sampler
-    seed : int
-    start_step : int
-    workers : int
-        Processes that draw; 0 draws in this one.
+    Returns
+    -------
+    ndarray
+        Shape (scans,), with sum 1.
 
     Raises
     ------
-    WorkerDiedError
-        Where a worker was killed, mostly for want of memory.
+    UsageError
+        Where no scan has the field or column.
     """
-    loader = DataLoader(
-        StepBatches(sampler=sampler, seed=seed),
-        batch_size=None,
-        sampler=itertools.count(start_step),
-        num_workers=workers,
-        collate_fn=_leave,
-        # Its own, so that starting the workers leaves the network's chance as it is.
-        generator=torch.Generator().manual_seed(seed),
-        multiprocessing_context="fork" if workers else None,
-    )
-    try:
-        yield from loader
-    except RuntimeError as problem:
-        if "DataLoader worker" not in str(problem):
-            raise
-        raise WorkerDiedError(
-            f"a process that prepares training data ended without a word: {problem}",
-            hint="mostly for want of memory: fewer --nprocs, a smaller patch or batch_size",
-        ) from problem
-
-
-def _leave(batch: Any) -> Any:
-    return batch
+    values = [
+        example.values[key] if key in example.values else find_value(example.scan, key)
+        for example in examples
+    ]
+    if all(value is None for value in values):
+        raise UsageError(
+            f"[training] balance: no training scan has a value of {key!r}",
+            hint="name one of [metadata] fields, or a column of participants.tsv",
+        )
+    counts = Counter(values)
+    return np.array([1 / (len(counts) * counts[value]) for value in values])

@@ -130,6 +130,9 @@ class NetworkSettings:
 
     Attributes
     ----------
+    target : str
+        ``joint``: one label map at once. ``prompted``: one structure at a time, which is asked for
+        like metadata.
     conditioning : str
         As in `NetworkConfig`, or the control ``shuffled``: a FiLM network that is trained with the
         metadata of a random other scan.
@@ -137,12 +140,14 @@ class NetworkSettings:
 
     dimensions: Literal[2, 3] = 3
     channels: tuple[int, ...] = (16, 32, 64, 128)
+    target: Literal["joint", "prompted"] = "joint"
     conditioning: Literal["film", "constant", "unconditioned", "shuffled"] = "film"
     film_form: FilmForm = "affine"
     film_at: FilmPlacement = "all"
     generator: tuple[int, ...] = (64, 16)
     norm: Norm = "batch"
     dropout: float = 0.0
+    deep_supervision: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,20 +159,28 @@ class TrainingSettings:
     seed : int
         The same seed on the same machine gives the same weights.
     loss : str
-        Soft Dice, cross-entropy, or their sum.
+        Soft Dice, cross-entropy, their sum, or focal Tversky; see `SegmentationLoss`.
+    optimizer : str
+        ``adamw`` or ``adam``.
     learning_rate : float
-        The highest; it rises linearly during the warm-up and falls by a cosine to zero (AdamW).
+        The highest; it rises linearly during the warm-up and falls by a cosine to zero.
     weight_decay : float
     clip_gradient : float
         Largest norm of the gradient.
     batch_size : int
-        Patches a step.
+        Patches a step, over all processes that train together.
+    accumulate : int
+        Batches into which a process divides its part of a step, for want of memory.
     steps : int
         At most.
     warm_up : int
         Steps.
     foreground : float
-        Share of patches that are centred on a voxel of a structure.
+        Share of patches that are centred on a voxel of a structure; each structure of the scan
+        equally often.
+    balance : str
+        Metadata field or column of ``participants.tsv`` whose values are drawn equally often; every
+        scan is, where it is empty.
     validate_every : int
         Steps between two validations.
     patience : int
@@ -187,14 +200,17 @@ class TrainingSettings:
     """
 
     seed: int = 1
-    loss: Literal["dice+ce", "dice", "ce"] = "dice+ce"
+    loss: Literal["dice+ce", "dice", "ce", "focal-tversky"] = "dice+ce"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     clip_gradient: float = 1.0
     batch_size: int = 8
+    accumulate: int = 1
     steps: int = 10_000
     warm_up: int = 250
     foreground: float = 0.7
+    balance: str = ""
     validate_every: int = 500
     patience: int = 8
     freeze_norm_from: float = 0.8
@@ -204,7 +220,7 @@ class TrainingSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "validate_every"):
+        for name in ("batch_size", "accumulate", "steps", "validate_every"):
             if getattr(self, name) < 1:
                 raise UsageError(
                     f"[training] {name}: expected at least 1, got {getattr(self, name)}"

@@ -20,7 +20,7 @@ from bids_film.model.unet import FilmUNet
 from bids_film.models import find_model
 
 _TRUNK = ("encoder.", "decoder.")
-_MUST_AGREE = ("dimensions", "in_channels", "channels", "film_at", "film_form", "norm")
+_MUST_AGREE = ("dimensions", "in_channels", "channels", "film_at", "film_form", "norm", "prompts")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,8 +113,10 @@ def copy_weights(start: Start, network: FilmUNet, labels: LabelTable, encoder: E
     """Take over what the start has learned.
 
     Convolutions and norms are copied, and the output channels of structures by their names. The
-    generator is copied where it reads the same metadata. Where it does not, a fresh one begins with
-    what the start does without any metadata, so that nothing is lost before it has learned.
+    generator is copied where it reads the same metadata, and is asked for the same structures.
+    Where it does not, a fresh one begins with what the start does without any metadata, so that
+    nothing is lost before it has learned; a prompted one, for which there is no such thing, begins
+    with the identity.
 
     Parameters
     ----------
@@ -133,9 +135,14 @@ def copy_weights(start: Start, network: FilmUNet, labels: LabelTable, encoder: E
     theirs, ours = start.network.generator, network.generator
     if theirs is None or ours is None:
         return
-    if encoder == start.header.encoder and _have_same_shapes(theirs, ours):
+    prompts = [entry.name for entry in labels] if network.config.prompts else []
+    known = [entry.name for entry in start.header.labels] if network.config.prompts else []
+    same = encoder == start.header.encoder and prompts == known
+    if same and _have_same_shapes(theirs, ours):
         ours.load_state_dict(theirs.state_dict())
         return
+    if network.config.prompts:
+        return  # which structure is asked for cannot be withheld
     withheld = torch.zeros(1, start.header.encoder.width)
     nothing_known = torch.zeros(1, len(start.header.encoder.fields))
     ours.hold(start.network.modulations(withheld, nothing_known))
@@ -143,6 +150,9 @@ def copy_weights(start: Start, network: FilmUNet, labels: LabelTable, encoder: E
 
 def _copy_channels(start: Start, network: FilmUNet, labels: LabelTable) -> None:
     """Copy background, and each structure that bears the name of one of the start's."""
+    if network.config.prompts:
+        network.head.load_state_dict(start.network.head.state_dict())
+        return
     channel = {entry.name: number for number, entry in enumerate(start.header.labels, start=1)}
     pairs = {number: channel.get(entry.name) for number, entry in enumerate(labels, start=1)}
     theirs, ours = start.network.head.state_dict(), network.head.state_dict()

@@ -15,6 +15,7 @@ from bids_film.domain.labels import LabelTable
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.config import Preprocessing
+from bids_film.model.prompts import fix_metadata
 from bids_film.model.unet import FilmUNet
 from bids_film.training.examples import Example, MetadataValues
 
@@ -86,7 +87,7 @@ def validate_cases(
     """
     scores: dict[str, list[float]] = {structure.name: [] for structure in labels}
     for case in cases:
-        predicted = _segment(network, case, encoder, preprocessing)
+        predicted = _segment(network, case, encoder, labels, preprocessing)
         for name, value in _score(predicted, case, labels).items():
             scores[name].append(value)
     return {name: float(np.mean(values)) for name, values in scores.items() if values}
@@ -105,23 +106,16 @@ def _score(predicted: NDArray[np.uint8], case: Case, labels: LabelTable) -> dict
 
 
 def _segment(
-    network: FilmUNet, case: Case, encoder: Encoder, preprocessing: Preprocessing
+    network: FilmUNet,
+    case: Case,
+    encoder: Encoder,
+    labels: LabelTable,
+    preprocessing: Preprocessing,
 ) -> NDArray[np.uint8]:
-    device = next(network.parameters()).device
-    encoded = encoder.encode(case.values)
-    vector = torch.from_numpy(encoded.vector)[None].to(device)
-    known = torch.from_numpy(encoded.known)[None].to(device)
-    modulations = network.modulations(vector, known)
-
-    def run(images: torch.Tensor) -> torch.Tensor:
-        spread = [
-            (scale.expand(len(images), -1), shift.expand(len(images), -1))
-            for scale, shift in modulations
-        ]
-        return network.segment(images, spread)
-
+    segment = fix_metadata(network, encoder.encode(case.values), labels)
     settings = WindowSettings(stride=network.config.stride, patch=preprocessing.patch)
+    device = next(network.parameters()).device
     image = torch.from_numpy(np.asarray(case.image, dtype=np.float32)).to(device)
     predict = predict_slices if network.config.dimensions == 2 else predict_volume  # noqa: PLR2004
-    result: NDArray[np.uint8] = predict(run, image, settings).argmax(dim=0).byte().cpu().numpy()
+    result: NDArray[np.uint8] = predict(segment, image, settings).argmax(dim=0).byte().cpu().numpy()
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -40,11 +41,12 @@ def run_train(options: Options) -> ExitCode:
     check_folders(options)
     scans, unlabelled = _find_labelled(options, recipe)
     split = split_scans(scans, recipe.split, seed=recipe.training.seed)
-    sys.stdout.writelines(f"{line}\n" for line in describe_split(split, unlabelled))
+    for line in describe_split(split, unlabelled):
+        _print_line(line)
     if not options.dry_run:
         check_writable(options.output_dir)
         model = _train(split, recipe, options)
-        sys.stdout.write(f"the model is in {model}\n")
+        _print_line(f"the model is in {model}")
     return ExitCode.DONE
 
 
@@ -127,5 +129,7 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
 
 
 def _print_line(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # Of the processes that torchrun started, the first one speaks.
+    if os.environ.get("RANK", "0") == "0":
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -1,30 +1,28 @@
 from __future__ import annotations
 
-import itertools
-import os
-import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bids_film.domain.errors import InputError, ScanError, WorkerDiedError
+from bids_film.domain.errors import InputError, ScanError, UsageError
 from bids_film.domain.scan import MetadataSource, Scan, SourceKind
 from bids_film.domain.volume import Grid, Volume
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.encoder import Encoder
 from bids_film.training.augment import PRESETS
-from bids_film.training.examples import ArrayStore, Batch, Example, load_example, load_examples
+from bids_film.training.examples import ArrayStore, Example, load_example, load_examples
 from bids_film.training.recipe import Recipe, recipe_from_dict
 from bids_film.training.sampling import (
     ExampleSampler,
     MetadataMask,
     cut_window,
     draw_center,
+    find_shares,
     make_sampler,
-    stream_batches,
 )
 from bids_film.training.settings import MetadataSettings
 
@@ -128,11 +126,6 @@ def fit(recipe: Recipe, examples: list[Example]) -> Encoder:
     return Encoder.fit(recipe.metadata_fields, [example.values for example in examples])
 
 
-def same(one: Batch, other: Batch) -> bool:
-    names = ("image", "labels", "annotated", "vector", "known")
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
-
-
 def test_image_and_labels_are_prepared_together(dataset: Dataset) -> None:
     example = load_example(dataset.scans[0], make_recipe(), read=dataset.read)
     assert example.image.shape == (1, *SHAPE)
@@ -184,21 +177,20 @@ def test_all_scans_that_cannot_be_used_are_named_at_once(dataset: Dataset) -> No
 
 
 @pytest.mark.parametrize(("dimensions", "patch"), [(2, (16, 16)), (3, (16, 16, 8))])
-def test_a_batch_has_the_promised_shapes(
+def test_a_patch_has_the_promised_shapes(
     dataset: Dataset, dimensions: int, patch: tuple[int, ...]
 ) -> None:
     recipe = make_recipe(dimensions=dimensions)
     examples = load_examples(dataset.scans, recipe, read=dataset.read)
     encoder = fit(recipe, examples)
-    batch = make_sampler(examples, recipe, encoder).draw(np.random.default_rng(0))
-    assert batch.image.shape == (4, 1, *patch)
-    assert batch.image.dtype == torch.float32
-    assert batch.labels.shape == (4, *patch)
-    assert batch.labels.dtype == torch.int64
-    assert batch.annotated.shape == (4, 2)
-    assert batch.annotated.dtype == torch.bool
-    assert batch.vector.shape == (4, encoder.width)
-    assert batch.known.shape == (4, 2)
+    drawn = make_sampler(examples, recipe, encoder).draw(np.random.default_rng(0))
+    assert drawn.image.shape == (1, *patch)
+    assert drawn.image.dtype == torch.float32
+    assert drawn.labels.shape == patch
+    assert drawn.annotated.shape == (2,)
+    assert drawn.annotated.dtype == torch.bool
+    assert drawn.vector.shape == (encoder.width,)
+    assert drawn.known.shape == (2,)
 
 
 def make_example() -> Example:
@@ -291,41 +283,34 @@ def test_only_the_shuffled_control_is_told_of_other_scans(
         mask=make_mask(drop_probability=0.0, drop_all_probability=0.0),
         augmentation=PRESETS["none"],
         patch=(16, 16),
-        batch_size=64,
         shuffled=make_sampler(examples, recipe, fit(recipe, examples)).shuffled,
     )
-    batch = sampler.draw(np.random.default_rng(0))
-    of_first_scan = batch.annotated[:, 1]
-    low_field = batch.vector[:, 0] < 0
-    assert torch.equal(of_first_scan, low_field) is not shuffled
+    rng = np.random.default_rng(0)
+    patches = [sampler.draw(rng) for _ in range(64)]
+    of_first_scan = [bool(patch.annotated[1]) for patch in patches]
+    low_field = [bool(patch.vector[0] < 0) for patch in patches]
+    assert (of_first_scan == low_field) is not shuffled
 
 
-@pytest.fixture
-def sampler(dataset: Dataset) -> ExampleSampler:
-    recipe = make_recipe()
-    examples = load_examples(dataset.scans, recipe, read=dataset.read)
-    return make_sampler(examples, recipe, fit(recipe, examples))
+def add_source(scan: Scan, values: dict[str, str]) -> Scan:
+    table = MetadataSource(kind=SourceKind.PARTICIPANTS_TSV, file="participants.tsv", values=values)
+    return replace(scan, sources=(*scan.sources, table))
 
 
-def test_the_batch_of_a_step_depends_on_neither_workers_nor_where_a_run_starts(
-    sampler: ExampleSampler,
-) -> None:
-    alone = list(itertools.islice(stream_batches(sampler, seed=3), 6))
-    helped = list(itertools.islice(stream_batches(sampler, seed=3, workers=2), 6))
-    resumed = list(itertools.islice(stream_batches(sampler, seed=3, start_step=4), 2))
-    assert all(map(same, alone, helped))
-    assert all(map(same, alone[4:], resumed))
-    assert not same(alone[0], alone[1])
-    assert not same(alone[0], next(stream_batches(sampler, seed=4)))
+@pytest.mark.parametrize("key", ["MagneticFieldStrength", "site"])
+def test_balance_draws_each_value_equally_often(key: str) -> None:
+    """Three scans of one site and one of another; the column need not be a metadata field."""
+    common, rare = make_example(), make_example()
+    rare = replace(rare, values={"MagneticFieldStrength": 1.5})
+    common = replace(common, values={"MagneticFieldStrength": 3.0})
+    examples = [
+        replace(example, scan=add_source(example.scan, {"site": site}))
+        for example, site in ((common, "A"), (common, "A"), (common, "A"), (rare, "B"))
+    ]
+    shares = find_shares(examples, key)
+    assert shares.tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
 
-class KilledSampler:
-    def draw(self, rng: np.random.Generator) -> Batch:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-
-@pytest.mark.timeout(60)
-def test_a_worker_that_is_killed_ends_the_training_instead_of_hanging_it() -> None:
-    with pytest.raises(WorkerDiedError, match="without a word"):
-        next(stream_batches(KilledSampler(), seed=0, workers=1))
+def test_balance_over_what_no_scan_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="no training scan has a value of 'age'"):
+        find_shares([make_example()], "age")

@@ -130,6 +130,44 @@ def test_a_structure_is_learned_from_the_scans_on_which_it_was_annotated(machine
     assert best["dice gray"] > 0.9
 
 
+def test_a_prompted_network_learns_each_structure_from_scans_that_have_only_it(
+    machine: Machine,
+) -> None:
+    """One scan with the cord's labels, one with the gray matter's: the answers are merged."""
+    training = {"steps": 200, "validate_every": 50, "loss": "dice+ce", "learning_rate": 0.03}
+    recipe = make_recipe(
+        structures=2,
+        network={"target": "prompted"},
+        training=training,
+        metadata={"drop_probability": 0},
+    )
+    only_cord = make_nested(annotated=(True, False))
+    whole = make_nested()
+    only_gray = replace(
+        whole, labels=2 * (whole.labels == 2).astype(np.uint8), annotated=np.array([False, True])
+    )
+    path = fit_to_examples(recipe, [only_cord, only_gray], [whole], machine)
+    best = max(read_header(path).training["curve"], key=lambda row: row["dice"])
+    assert best["dice cord"] > 0.95
+    assert best["dice gray"] > 0.9
+    engine = Engine.load(path, device="cpu")
+    image = 1000 * whole.image[0].astype(np.float32)
+    volume = Volume(data=image, grid=make_grid(SHAPE, np.eye(4)))
+    found = engine.predict(volume, engine.header.encoder.encode({}))
+    assert np.mean(found.labels == 10 * whole.labels) > 0.95
+
+
+def test_deep_supervision_is_of_training_only(machine: Machine) -> None:
+    network = {"channels": [4, 8, 8], "deep_supervision": 1}
+    path = fit_to_examples(make_recipe(network=network), make_halves(), [], machine)
+    assert max(validation_dice(path)) > 0.95
+    engine = Engine.load(path, device="cpu")
+    volume = Volume(data=1000 * draw_halves().astype(np.float32), grid=make_grid(SHAPE, np.eye(4)))
+    example = make_halves()[1]
+    found = engine.predict(volume, engine.header.encoder.encode(example.values))
+    assert np.mean((found.labels > 0) == (example.labels > 0)) > 0.95
+
+
 SHORT = {"steps": 4, "validate_every": 2, "warm_up": 1}
 
 

@@ -99,20 +99,20 @@ def test_label_maps_are_found_by_their_name_and_filtered(tmp_path: Path) -> None
         find_label_maps(tmp_path, {"suffix": "probseg"})
 
 
-def test_a_synthetic_batch_has_the_promised_shapes(label_map: LabelMap) -> None:
+def test_a_synthetic_patch_has_the_promised_shapes(label_map: LabelMap) -> None:
     recipe = make_recipe()
     encoder = Encoder.fit(recipe.metadata_fields, draw_values([label_map], recipe, count=20))
     sampler = make_synthesis_sampler([label_map], recipe, encoder)
-    batch = sampler.draw(np.random.default_rng(0))
-    assert batch.image.shape == (2, 1, 32, 32, 32)
-    assert batch.labels.shape == (2, 32, 32, 32)
-    assert set(batch.labels.unique().tolist()) == {0, 1, 2}
-    assert batch.annotated.all()
-    assert batch.annotated.shape == (2, 2)
-    assert batch.vector.shape == (2, encoder.width)
+    patch = sampler.draw(np.random.default_rng(0))
+    assert patch.image.shape == (1, 32, 32, 32)
+    assert patch.labels.shape == (32, 32, 32)
+    assert set(patch.labels.unique().tolist()) == {0, 1, 2}
+    assert patch.annotated.all()
+    assert patch.annotated.shape == (2,)
+    assert patch.vector.shape == (encoder.width,)
 
 
-def test_the_same_chance_gives_the_same_batch(label_map: LabelMap) -> None:
+def test_the_same_chance_gives_the_same_patch(label_map: LabelMap) -> None:
     recipe = make_recipe()
     encoder = Encoder.fit(recipe.metadata_fields, draw_values([label_map], recipe, count=20))
     sampler = make_synthesis_sampler([label_map], recipe, encoder)
@@ -129,7 +129,7 @@ def test_the_shuffled_control_sees_the_same_images_with_other_metadata(
     encoder = Encoder.fit(recipe.metadata_fields, draw_values([label_map], recipe, count=20))
     rngs = (np.random.default_rng(5) for _ in range(2))
     one, other = (
-        make_synthesis_sampler([label_map], chosen, encoder)._draw_patch(rng)
+        make_synthesis_sampler([label_map], chosen, encoder).draw(rng)
         for chosen, rng in zip((recipe, control), rngs, strict=True)
     )
     assert torch.equal(one.image, other.image)

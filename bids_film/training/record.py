@@ -1,0 +1,120 @@
+"""What is written down of a training: its data, its curve, its software, its machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bids_film
+from bids_film.metadata.encoder import Encoder
+from bids_film.model.header import ModelHeader, hash_file
+from bids_film.training.card import write_card
+from bids_film.training.examples import Example
+from bids_film.training.label_maps import LabelMap
+from bids_film.training.labels import find_labels
+from bids_film.training.loop import Run
+from bids_film.training.recipe import Recipe, TargetStructure, recipe_to_dict
+from bids_film.training.state import RunState
+
+_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
+
+
+def make_header(
+    recipe: Recipe, encoder: Encoder, record: Mapping[str, Any], state: RunState, run: Run
+) -> ModelHeader:
+    """Write down a finished run: all that a model file says about itself, and its card.
+
+    Parameters
+    ----------
+    record : Mapping[str, Any]
+        The scans that were used, and the model that was begun with.
+    """
+    training = {
+        "recipe": recipe_to_dict(recipe),
+        **record,
+        "curve": state.curve,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 1),
+        "precision": "bf16" if run.bfloat16 else "fp32",
+        "software": {"bids-film": bids_film.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        "machine": {
+            "processor": str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
+            "threads": torch.get_num_threads(),
+            "device": str(run.device),
+            "processes": run.team.processes,
+        },
+    }
+    inputs = {} if recipe.synthesis is not None else recipe.data.images
+    header = ModelHeader(
+        name=recipe.model.name,
+        version=recipe.model.version,
+        description=recipe.model.description,
+        inputs=recipe.model.inputs or inputs,
+        network=recipe.network_config,
+        preprocessing=recipe.preprocessing,
+        postprocessing=recipe.postprocessing,
+        encoder=encoder,
+        labels=recipe.label_table,
+        training=training,
+    )
+    return write_card(header)
+
+
+def list_examples(
+    examples: Sequence[Example], structures: Sequence[TargetStructure]
+) -> list[dict[str, Any]]:
+    """List labelled scans with what was known of them and the hashes of their files."""
+    return [
+        {
+            "scan": example.scan.relative_path,
+            "dataset": example.scan.dataset_root.name,
+            "structures": int(example.annotated.sum()),
+            "values": dict(example.values),
+            "sha256": _hash_files(
+                [example.scan.path, *find_labels(example.scan, structures).values()]
+            ),
+        }
+        for example in examples
+    ]
+
+
+def list_label_maps(sources: Sequence[LabelMap]) -> list[dict[str, Any]]:
+    """List the label maps that scans were drawn from."""
+    return [
+        {"scan": source.scan.relative_path, "sha256": _hash_files([source.scan.path])}
+        for source in sources
+    ]
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over the hashes of an image and its label files; one that is gone by now has none."""
+    hashes = [hash_file(path) for path in dict.fromkeys(paths) if path.is_file()]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
+    """Identify recipe and data; the number of steps is left out, so that a run can be extended."""
+    content = recipe_to_dict(recipe)
+    del content["training"]["steps"]
+    text = json.dumps([content, record], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_curve(path: Path, state: RunState) -> None:
+    """Write the curve of a training, one row for each validation."""
+    # A structure that no validation scan has is scored only when the network finds one.
+    columns = list(dict.fromkeys(column for row in state.curve for column in row))
+    rows = [
+        "\t".join(f"{row[column]:.6g}" if column in row else "n/a" for column in columns)
+        for row in state.curve
+    ]
+    path.write_text("\n".join(["\t".join(columns), *rows]) + "\n", encoding="utf-8")
