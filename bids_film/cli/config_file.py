@@ -14,7 +14,7 @@ from bids_film.domain.errors import UsageError
 
 _RECIPE_TABLES = (
     "model", "data", "structures", "metadata", "preprocessing", "postprocessing", "network",
-    "augmentation", "synthesis", "training", "split",
+    "augmentation", "synthesis", "training", "split", "experiment",
 )  # fmt: skip
 _RECIPE_METADATA = ("fields", "drop_probability", "drop_all_probability")
 _NOT_IN_FILE = ("config-file", "help", "version")

@@ -19,6 +19,7 @@ _LEVELS = {
     AnalysisLevel.GROUP: ("bids_film.workflow.group", "run_group"),
     AnalysisLevel.TRAIN: ("bids_film.workflow.train", "run_train"),
     AnalysisLevel.EVALUATE: ("bids_film.workflow.evaluate", "run_evaluate"),
+    AnalysisLevel.EXPERIMENT: ("bids_film.workflow.experiment", "run_experiment"),
 }
 
 

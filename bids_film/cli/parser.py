@@ -21,6 +21,7 @@ analysis levels:
   group         gather all participants' volumes and flags in one table
   train         train a model from a BIDS dataset with labels (recipe: --config-file)
   evaluate      compare the label maps in OUTPUT_DIR with reference labels
+  experiment    train a recipe with and without metadata, several seeds, and compare
 """
 
 _EPILOG = """\
@@ -238,6 +239,11 @@ def _add_output(parser: Parser) -> None:
 
 def _add_evaluation(parser: Parser) -> None:
     group = parser.add_argument_group("evaluation")
+    group.add_argument(
+        "--part",
+        choices=["test", "validation", "training"],
+        help="run the model on this part of its split, instead of reading OUTPUT_DIR's label maps",
+    )
     group.add_argument(
         "--by",
         metavar="FIELD",

@@ -18,7 +18,9 @@ from bids_film.evaluation.statistics import (
 Row = Mapping[str, str | float | None]
 """One scan's measures of one structure, with ``participant_id``, ``scan`` and ``structure``."""
 
-MEASURES = ("dice", "surface_dice", "hd95_mm", "assd_mm", "lesion_f1", "volume_difference_percent")
+MEASURES = (
+    "dice", "surface_dice", "hd95_mm", "assd_mm", "lesion_f1", "volume_difference_percent", "ece",
+)  # fmt: skip
 """What is summarised and compared."""
 
 UNKNOWN = "n/a"

@@ -24,6 +24,7 @@ Image = NDArray[np.float32]
 Value = TypeVar("Value", bound=np.generic)
 
 _SLAB = 16
+_SLAB_VOXELS = 2**16
 _ROUNDING = 1e-5
 _UINT8_CHANNELS = 256
 
@@ -124,7 +125,7 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     labels = np.zeros(tuple(shape), np.uint8 if channels <= _UINT8_CHANNELS else np.int16)
     matrix_x, matrix_y, matrix_z = (resize_matrix(*sizes) for sizes in zip(old, shape, strict=True))
     weights_y, weights_z = csr_array(matrix_y), csr_array(matrix_z)
-    for out, rows in _slabs(matrix_x):
+    for out, rows in _slabs(matrix_x, max(_SLAB, _SLAB_VOXELS // (shape[1] * shape[2]))):
         weights_x = csr_array(matrix_x[out, rows])
         candidates = _find_candidates(probabilities[:, rows])
         winner = labels[out]
@@ -192,6 +193,10 @@ def _apply(weights: csr_array[np.float32], image: Image, axis: int) -> Image:
     """Apply weights (new size, size) along one of the last three axes of a contiguous image."""
     *lead, x, y, z = image.shape
     size = weights.shape[0]
+    if axis == 1 and z == 1:
+        return np.ascontiguousarray((weights @ image.reshape(-1, y).T).T).reshape(*lead, x, size, 1)
+    if axis == 2 and size == z == 1:  # noqa: PLR2004 (the last axis)
+        return image
     if axis == 0:
         blocks = [weights @ block for block in image.reshape(-1, x, y * z)]
         whole: Image = blocks[0] if len(blocks) == 1 else np.stack(blocks)
@@ -203,10 +208,10 @@ def _apply(weights: csr_array[np.float32], image: Image, axis: int) -> Image:
     return result.reshape(*lead, x, *result.shape[1:])
 
 
-def _slabs(matrix: Image) -> Iterator[tuple[slice, slice]]:
+def _slabs(matrix: Image, size: int) -> Iterator[tuple[slice, slice]]:
     """Give the rows of each slab, and the columns that they need."""
-    for start in range(0, len(matrix), _SLAB):
-        out = slice(start, start + _SLAB)
+    for start in range(0, len(matrix), size):
+        out = slice(start, start + size)
         needed = np.flatnonzero(matrix[out].any(axis=0))
         yield out, slice(int(needed[0]), int(needed[-1]) + 1)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from bids_film.evaluation.calibration import Reliability
 from bids_film.evaluation.summary import Comparison, Row, Summary, find_levels, number
 from bids_film.report.templating import make_environment
 
@@ -83,6 +85,8 @@ class EvaluationPage:
     other : Sequence[Row]
         Rows of what it is compared with.
     other_name : str
+    reliability : Mapping[str, Reliability]
+        By structure, where probabilities are there.
     """
 
     model: str
@@ -94,6 +98,7 @@ class EvaluationPage:
     comparisons: Sequence[Comparison] = ()
     other: Sequence[Row] = ()
     other_name: str = ""
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
 
 
 def render_evaluation(page: EvaluationPage) -> str:
@@ -218,6 +223,42 @@ def draw_pairs(first: Sequence[Row], second: Sequence[Row], names: tuple[str, st
     )
 
 
+def draw_reliability(reliability: Reliability) -> Plot:
+    """Plot the share of voxels that is the structure over the probability that they were given."""
+    side = PLOT_HEIGHT - 8
+    left = MARGIN + (PLOT_WIDTH - side) / 2
+    bins = [
+        (given / voxels, true / voxels, voxels)
+        for voxels, given, true in zip(
+            reliability.voxels.tolist(),
+            reliability.predicted.tolist(),
+            reliability.found.tolist(),
+            strict=True,
+        )
+        if voxels
+    ]
+    places = [(left + given * side, _dice_y(true)) for given, true, _ in bins]
+    curve = [
+        Line(x1=x1, y1=y1, x2=x2, y2=y2, kind="mean")
+        for (x1, y1), (x2, y2) in itertools.pairwise(places)
+    ]
+    ideal = Line(x1=left, y1=_dice_y(0), x2=left + side, y2=_dice_y(1), kind="limit")
+    return Plot(
+        title="Do probabilities come true?",
+        x_title="probability",
+        y_title="share that is the structure",
+        description=f"Expected calibration error {reliability.ece:.3f}. A point above the dashed "
+        "line: the network is too cautious; below: too sure.",
+        dots=tuple(
+            Dot(x=x, y=y, title=f"{voxels:.0f} voxels given {given:.2f} on average: {true:.2f}")
+            for (x, y), (given, true, voxels) in zip(places, bins, strict=True)
+        ),
+        lines=(ideal, *curve),
+        x_ticks=tuple(Tick(place=left + v * side, label=f"{v:g}") for v in (0, 0.5, 1)),
+        y_ticks=tuple(Tick(place=_dice_y(v), label=f"{v:g}") for v in (0, 0.25, 0.5, 0.75, 1)),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Axis:
     """Values to places along a picture's side, with a little room at both ends."""
@@ -247,6 +288,8 @@ def _draw_plots(page: EvaluationPage, structure: str) -> list[Plot]:
     plots = [draw_dice(rows, level_of, summaries, page.by), draw_volumes(rows)]
     if other:
         plots.append(draw_pairs(other, rows, ("other", "this")))
+    if structure in page.reliability:
+        plots.append(draw_reliability(page.reliability[structure]))
     return [plot for plot in plots if plot is not None]
 
 

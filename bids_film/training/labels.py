@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.images.geometry import same_grid
 from bids_film.images.resample import resample_to_grid
+from bids_film.model.header import hash_file
 from bids_film.training.settings import TargetStructure
 
 GRID_TOLERANCE_MM = 0.1
@@ -104,6 +106,16 @@ def find_labelled(scans: Sequence[Scan], structures: Sequence[TargetStructure]) 
         scans=tuple(itertools.compress(scans, has_labels)),
         without=tuple(itertools.compress(scans, [not found for found in has_labels])),
     )
+
+
+def hash_scan(scan: Scan, structures: Sequence[TargetStructure] = ()) -> str:
+    """SHA-256 over the hashes of a scan's image and its label files.
+
+    A file that is gone by now has none.
+    """
+    paths = dict.fromkeys([scan.path, *find_labels(scan, structures).values()])
+    hashes = [hash_file(path) for path in paths if path.is_file()]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def read_reference(

@@ -17,6 +17,7 @@ from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.fields import Field, field_from_dict
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.training.augment import PRESETS, AugmentSettings
+from bids_film.training.experiment_settings import ExperimentSettings
 from bids_film.training.settings import (
     DataSettings,
     MetadataSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "SplitSettings",
     "TargetStructure",
     "TrainingSettings",
+    "describe_training",
     "read_recipe",
     "recipe_from_dict",
     "recipe_to_dict",
@@ -73,6 +75,7 @@ class Recipe:
     synthesis: SynthesisSettings | None = None
     training: TrainingSettings = field(default_factory=TrainingSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
+    experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
 
     def __post_init__(self) -> None:
         _check_structures(self.structures, synthesis=self.synthesis is not None)
@@ -168,6 +171,13 @@ def recipe_from_dict(content: Mapping[str, Any], *, where: str = "recipe") -> Re
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """Write a recipe as plain values for TOML or JSON; what is None is left out."""
     content: dict[str, Any] = _to_plain(recipe)
+    return content
+
+
+def describe_training(recipe: Recipe) -> dict[str, Any]:
+    """Write down what a training follows: the recipe without the experiment it is an arm of."""
+    content = recipe_to_dict(recipe)
+    del content["experiment"]
     return content
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ import torch
 
 import bids_film
 from bids_film.metadata.encoder import Encoder
-from bids_film.model.header import ModelHeader, hash_file
+from bids_film.model.header import ModelHeader
 from bids_film.training.card import write_card
 from bids_film.training.examples import Example
 from bids_film.training.label_maps import LabelMap
-from bids_film.training.labels import find_labels
+from bids_film.training.labels import hash_scan
 from bids_film.training.loop import Run
-from bids_film.training.recipe import Recipe, TargetStructure, recipe_to_dict
+from bids_film.training.recipe import Recipe, TargetStructure, describe_training
 from bids_film.training.state import RunState
 
 _PACKAGES = ("torch", "numpy", "nibabel", "scipy")
@@ -37,7 +37,7 @@ def make_header(
         The scans that were used, and the model that was begun with.
     """
     training = {
-        "recipe": recipe_to_dict(recipe),
+        "recipe": describe_training(recipe),
         **record,
         "curve": state.curve,
         "best_step": state.best_step,
@@ -79,9 +79,7 @@ def list_examples(
             "dataset": example.scan.dataset_root.name,
             "structures": int(example.annotated.sum()),
             "values": dict(example.values),
-            "sha256": _hash_files(
-                [example.scan.path, *find_labels(example.scan, structures).values()]
-            ),
+            "sha256": hash_scan(example.scan, structures),
         }
         for example in examples
     ]
@@ -90,20 +88,13 @@ def list_examples(
 def list_label_maps(sources: Sequence[LabelMap]) -> list[dict[str, Any]]:
     """List the label maps that scans were drawn from."""
     return [
-        {"scan": source.scan.relative_path, "sha256": _hash_files([source.scan.path])}
-        for source in sources
+        {"scan": source.scan.relative_path, "sha256": hash_scan(source.scan)} for source in sources
     ]
-
-
-def _hash_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over the hashes of an image and its label files; one that is gone by now has none."""
-    hashes = [hash_file(path) for path in dict.fromkeys(paths) if path.is_file()]
-    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
     """Identify recipe and data; the number of steps is left out, so that a run can be extended."""
-    content = recipe_to_dict(recipe)
+    content = describe_training(recipe)
     del content["training"]["steps"]
     text = json.dumps([content, record], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-import bids_film
-from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
-from bids_film.domain.volume import Grid
-from bids_film.evaluation.summary import UNKNOWN, compare, summarise
-from bids_film.images.geometry import plan_ras
-from bids_film.images.measures import measure_structure
-from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
-from bids_film.report.evaluation import EvaluationPage, render_evaluation
-from bids_film.training.labels import find_labels, read_reference
+from bids_film.training.labels import find_labels
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
-from bids_film.workflow.evaluation_tables import (
-    COLUMNS,
-    COMPARISON_COLUMNS,
-    SUMMARY_COLUMNS,
-    Row,
-    comparison_row,
-    describe_comparisons,
-    describe_summaries,
-    read_evaluation,
-    summary_row,
-)
+from bids_film.workflow.evaluation_files import write_evaluation
+from bids_film.workflow.evaluation_tables import Row, read_evaluation
+from bids_film.workflow.folders import check_folders
 from bids_film.workflow.group import list_participants, read_segmentations
+from bids_film.workflow.measure import Measured, SeenScans, measure_model, measure_outputs
 from bids_film.workflow.options import Options
-from bids_film.workflow.pages import read_dataset_name
-from bids_film.workflow.tables import Column, write_table
+from bids_film.workflow.plan import read_given_metadata
+from bids_film.workflow.resources import divide_resources
+from bids_film.workflow.train import find_labelled_scans
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """A scan to evaluate.
+
+    Attributes
+    ----------
+    scan : Scan
+    path : str
+        Relative to the dataset.
+    measure : Callable
+        Segments it, or reads its label map, and compares it with its reference.
+    """
+
+    scan: Scan
+    path: str
+    measure: Callable[[], list[Measured]]
 
 
 def run_evaluate(options: Options) -> ExitCode:
@@ -56,105 +58,84 @@ def run_evaluate(options: Options) -> ExitCode:
         Where there is no prediction of the model, no reference for any of them, or nothing to
         compare with.
     """
-    header = read_header(find_model(options.model))
+    model = find_model(options.model)
+    header = read_header(model)
     recipe = _find_recipe(options, header)
     other = read_evaluation(options.compare_with) if options.compare_with else []
     level_of = _read_levels(options, header) if options.by else {}
-    pairs = list(_find_pairs(options, header, recipe))
-    if not pairs:
-        raise InputError(
-            f"no label map of the model {header.name!r} in {options.output_dir} has a reference in "
-            f"{options.bids_dir}",
-            hint="run the participant level first, and check the patterns of labels in the recipe",
-        )
-    rows, failed = _measure_all(pairs, options.output_dir, header, recipe)
-    for row in rows:
-        row.update(level_of.get(str(row["participant_id"]), {}))
-    path = _write_evaluation(rows, other, options, header)
-    sys.stdout.write(f"{path}: {len(pairs) - failed} scans, {failed} failed\n")
+    seen = SeenScans(header, recipe)
+    if options.part:
+        items = list(_list_part(options, model, header, recipe, seen))
+    else:
+        items = list(_list_outputs(options, header, recipe))
+    measured, failed = _measure_all(items, seen)
+    for entry in measured:
+        entry.row.update(level_of.get(str(entry.row["participant_id"]), {}))
+    path = write_evaluation(measured, other, options, header)
+    sys.stdout.write(f"{path}: {len(items) - failed} scans, {failed} failed\n")
     return ExitCode.SCANS_FAILED if failed else ExitCode.DONE
 
 
-def _write_evaluation(
-    rows: Sequence[Row], other: Sequence[Row], options: Options, header: ModelHeader
-) -> Path:
-    """Write and print what can be said of the measures; the path is that of their table."""
-    path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
-    write_table(path, _find_columns(rows), rows)
-    summaries = summarise(rows, by=options.by)
-    _write_beside(path, "summary", SUMMARY_COLUMNS, [summary_row(line) for line in summaries])
-    sys.stdout.writelines(f"{line}\n" for line in describe_summaries(summaries))
-    # Read back, so that both sides are rounded alike.
-    comparisons = compare(other, read_evaluation(path)) if options.compare_with else []
-    if comparisons:
-        lines = [comparison_row(line) for line in comparisons]
-        _write_beside(path, "comparison", COMPARISON_COLUMNS, lines)
-        sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(comparisons))
-    elif options.compare_with:
-        raise InputError(f"{options.compare_with} has no scan and structure of {path}")
-    page = EvaluationPage(
-        model=f"{header.name} {header.version}",
-        dataset=read_dataset_name(options.bids_dir),
-        version=bids_film.__version__,
-        rows=rows,
-        by=options.by,
-        summaries=summaries,
-        comparisons=comparisons,
-        other=other,
-        other_name=options.compare_with.name if options.compare_with else "",
-    )
-    write_text_atomically(path.with_suffix(".html"), render_evaluation(page))
-    return path
+def _list_part(
+    options: Options, model: Path, header: ModelHeader, recipe: Recipe, seen: SeenScans
+) -> Iterator[Item]:
+    """List the labelled scans of a part of the model's split, to be segmented in memory."""
+    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
 
-
-def measure_scan(
-    segmentation: Segmentation, scan: Scan, output: Path, header: ModelHeader, recipe: Recipe
-) -> list[Row]:
-    """Compare one label map with its reference, structure by structure.
-
-    Raises
-    ------
-    ScanError
-        Where one of them cannot be read, or they lie elsewhere.
-    """
-    prediction = read_volume(output / segmentation.labels_file, labels=True)
-    reference = read_reference(scan, recipe.structures, prediction.grid, read=read_volume)
-    compared = _find_annotated_slices(reference.labels, header, prediction.grid, recipe)
-    known = {structure.name for structure in header.labels}
-    rows: list[Row] = []
-    for structure in recipe.label_table:
-        if structure.name not in known & reference.annotated:
-            continue
-        measures = measure_structure(
-            np.isin(prediction.data, header.labels.indices_of(structure.name)) & compared,
-            np.isin(reference.labels, recipe.label_table.indices_of(structure.name)),
-            prediction.grid.spacing_mm,
+    check_folders(options)
+    labelled, _ = find_labelled_scans(options, recipe)
+    scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
+    if not scans:
+        raise InputError(
+            f"none of {len(labelled)} labelled scans in {options.bids_dir} is in the "
+            f"{options.part} part of the model {header.name!r}",
+            hint="test is every labelled scan that the model was neither trained nor validated on",
         )
-        identity = {"participant_id": f"sub-{scan.participant}", "scan": segmentation.scan}
-        told = {entry.field: entry.value or UNKNOWN for entry in segmentation.values}
-        rows.append({**identity, "structure": structure.name, **measures, **told})
-    return rows
+    given = read_given_metadata(options, header.encoder, scans)
+    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
+    engine = Engine.load(model, device=options.device, precision=options.precision, threads=threads)
+    for scan in scans:
+        measure = partial(measure_model, engine, scan, recipe, given=given.for_scan(scan))
+        yield Item(scan=scan, path=scan.relative_path, measure=measure)
 
 
-def _find_annotated_slices(
-    reference: NDArray[Any], header: ModelHeader, grid: Grid, recipe: Recipe
-) -> NDArray[np.bool_]:
-    """Mark the voxels that can be compared; the shape broadcasts to that of the reference."""
-    if not recipe.data.labelled_slices_only:
-        return np.ones((1, 1, 1), dtype=bool)
-    across = plan_ras(grid, plane=header.preprocessing.plane).axes[2]
-    others = tuple(axis for axis in range(3) if axis != across)
-    return np.asarray((reference > 0).any(axis=others, keepdims=True))
+def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iterator[Item]:
+    """List the label maps in the output folder that have a reference."""
+    participants = options.participant_label or list_participants(options.output_dir)
+    found = False
+    for segmentation in read_segmentations(options.output_dir, participants):
+        scan = _find_scan(segmentation, options.bids_dir)
+        if segmentation.model.name == header.name and find_labels(scan, recipe.structures):
+            found = True
+            measure = partial(
+                measure_outputs, segmentation, scan, options.output_dir, header, recipe
+            )
+            yield Item(scan=scan, path=segmentation.scan, measure=measure)
+    if not found:
+        raise InputError(
+            f"no label map of the model {header.name!r} in {options.output_dir} has a reference in "
+            f"{options.bids_dir}",
+            hint="run the participant level first, or give --part test to run the model here; and "
+            "check the patterns of labels in the recipe",
+        )
 
 
-def _write_beside(path: Path, what: str, columns: dict[str, Column], rows: Sequence[Row]) -> None:
-    write_table(path.with_name(f"{path.stem}_{what}.tsv"), columns, rows)
-
-
-def _find_columns(rows: Sequence[Row]) -> dict[str, Column]:
-    """Columns of the table: those of every evaluation, and the metadata of these scans."""
-    told = dict.fromkeys(key for row in rows for key in row if key not in COLUMNS)
-    return COLUMNS | {key: Column(description=f"{key} of the scan") for key in told}
+def _measure_all(items: Sequence[Item], seen: SeenScans) -> tuple[list[Measured], int]:
+    result: list[Measured] = []
+    failed = 0
+    for number, item in enumerate(items, start=1):
+        try:
+            found = item.measure()
+        except ScanError as error:
+            failed += 1
+            sys.stderr.write(f"error: {item.path}: {error}\n")
+            continue
+        part = seen.part_of(item.scan)
+        result += [replace(entry, row={**entry.row, "part": part or "other"}) for entry in found]
+        dice = ", ".join(f"{entry.row['structure']} {entry.row['dice']:.3f}" for entry in found)
+        used = f" (used for {part} of the model)" if part else ""
+        sys.stdout.write(f"[{number}/{len(items)}] {item.path} Dice: {dice}{used}\n")
+    return result, failed
 
 
 def _read_levels(options: Options, header: ModelHeader) -> dict[str, Row]:
@@ -176,24 +157,6 @@ def _read_levels(options: Options, header: ModelHeader) -> dict[str, Row]:
     return {f"sub-{label}": {options.by: row.values[options.by]} for (label,), row in rows.items()}
 
 
-def _measure_all(
-    pairs: Sequence[tuple[Segmentation, Scan]], output: Path, header: ModelHeader, recipe: Recipe
-) -> tuple[list[Row], int]:
-    rows: list[Row] = []
-    failed = 0
-    for number, (segmentation, scan) in enumerate(pairs, start=1):
-        try:
-            found = measure_scan(segmentation, scan, output, header, recipe)
-        except ScanError as error:
-            failed += 1
-            sys.stderr.write(f"error: {segmentation.scan}: {error}\n")
-            continue
-        rows += found
-        dice = ", ".join(f"{row['structure']} {row['dice']:.3f}" for row in found)
-        sys.stdout.write(f"[{number}/{len(pairs)}] {segmentation.scan} Dice: {dice}\n")
-    return rows, failed
-
-
 def _find_recipe(options: Options, header: ModelHeader) -> Recipe:
     if options.config_file:
         return read_recipe(options.config_file)
@@ -204,16 +167,6 @@ def _find_recipe(options: Options, header: ModelHeader) -> Recipe:
             hint="give a recipe with [[structures]] by --config-file",
         )
     return recipe_from_dict(record, where=f"recipe of the model {header.name}")
-
-
-def _find_pairs(
-    options: Options, header: ModelHeader, recipe: Recipe
-) -> Iterator[tuple[Segmentation, Scan]]:
-    participants = options.participant_label or list_participants(options.output_dir)
-    for segmentation in read_segmentations(options.output_dir, participants):
-        scan = _find_scan(segmentation, options.bids_dir)
-        if segmentation.model.name == header.name and find_labels(scan, recipe.structures):
-            yield segmentation, scan
 
 
 def _find_scan(segmentation: Segmentation, bids_dir: Path) -> Scan:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from bids_film.domain.errors import InputError, MetadataError
+from bids_film.evaluation.calibration import BINS, Reliability
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Comparison, Summary
 from bids_film.images.measures import TOLERANCE_MM
@@ -19,6 +21,9 @@ _PRINTED = ("dice", "hd95_mm")
 COLUMNS = {
     "participant_id": Column(description="Participant label with its prefix"),
     "scan": Column(description="Path of the scan relative to the input dataset"),
+    "part": Column(
+        description="What the model used the scan for: training, validation, or other (nothing)"
+    ),
     "structure": Column(description="Name of the structure; its parts are included"),
     "dice": Column(description="Overlap: 2 |A and B| / (|A| + |B|)"),
     "jaccard": Column(description="Overlap: |A and B| / |A or B|"),
@@ -34,6 +39,10 @@ COLUMNS = {
     "volume_difference_percent": Column(
         description="Prediction minus reference, relative to the reference", unit="percent"
     ),
+    "ece": Column(
+        description="Expected calibration error of the probabilities, over voxels that are given "
+        "at least 1 % or belong to the structure"
+    ),
 }
 SUMMARY_COLUMNS = {
     "structure": Column(description="Name of the structure"),
@@ -46,6 +55,14 @@ SUMMARY_COLUMNS = {
     "ci_low": Column(description="Lower end of the 95 % interval, bootstrap over participants"),
     "ci_high": Column(description="Upper end of it"),
     "median": Column(description="Median over scans"),
+}
+CALIBRATION_COLUMNS = {
+    "structure": Column(description="Name of the structure; its parts are included"),
+    "from": Column(description="Least probability of the bin"),
+    "to": Column(description="Probability up to which it reaches"),
+    "voxels": Column(description="Voxels of all scans that were given a probability in the bin"),
+    "predicted": Column(description="Mean of these probabilities"),
+    "found": Column(description="Share of these voxels that is the structure"),
 }
 COMPARISON_COLUMNS = {
     "structure": Column(description="Name of the structure"),
@@ -60,6 +77,20 @@ COMPARISON_COLUMNS = {
     "p_holm": Column(description="Adjusted for all rows of this table (Holm)"),
     "effect": Column(description="Matched-pairs rank-biserial correlation, -1 to 1"),
 }
+
+
+def find_columns(
+    rows: Sequence[Row], *, known: Mapping[str, Column] = MappingProxyType({})
+) -> dict[str, Column]:
+    """Columns of a table: those of every evaluation, and the metadata of these scans.
+
+    Parameters
+    ----------
+    known : Mapping[str, Column]
+        Columns that the table has besides.
+    """
+    told = dict.fromkeys(key for row in rows for key in row if key not in {**COLUMNS, **known})
+    return COLUMNS | {key: Column(description=f"{key} of the scan") for key in told}
 
 
 def describe_summaries(summaries: Sequence[Summary]) -> Iterator[str]:
@@ -121,6 +152,19 @@ def comparison_row(line: Comparison) -> Row:
         "p_holm": line.p_holm,
         "effect": line.test.effect,
     }
+
+
+def calibration_rows(structure: str, reliability: Reliability) -> Iterator[Row]:
+    """Write the bins of a structure as rows of their table."""
+    for place, voxels in enumerate(reliability.voxels.tolist()):
+        yield {
+            "structure": structure,
+            "from": place / BINS,
+            "to": (place + 1) / BINS,
+            "voxels": voxels,
+            "predicted": float(reliability.predicted[place]) / voxels if voxels else None,
+            "found": float(reliability.found[place]) / voxels if voxels else None,
+        }
 
 
 def read_evaluation(path: Path) -> list[Row]:

@@ -14,6 +14,7 @@ class AnalysisLevel(StrEnum):
     GROUP = "group"
     TRAIN = "train"
     EVALUATE = "evaluate"
+    EXPERIMENT = "experiment"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,9 @@ class Options:
         Threads per scan; None lets the program choose.
     mem : float or None
         Gigabytes that all scans together may use; None means what the machine has.
+    part : str
+        Part of the model's split that it is evaluated on in memory; empty takes the label maps in
+        the output folder.
     by : str
         Column whose values divide the scans of an evaluation; empty for none.
     compare_with : Path or None
@@ -74,6 +78,7 @@ class Options:
     stop_on_first_crash: bool = False
     write_graph: bool = False
     resource_monitor: bool = False
+    part: str = ""
     by: str = ""
     compare_with: Path | None = None
     config_file: Path | None = None

@@ -90,7 +90,7 @@ def make_plan(options: Options) -> Plan:
     header = read_header(path)
     scans = find_scans(options, header)
     check_names_differ(scans, header.name, options.output_dir)
-    overrides = _read_given_metadata(options, header.encoder, scans)
+    overrides = read_given_metadata(options, header.encoder, scans)
     model = {"name": header.name, "version": header.version, "sha256": hash_file(path)}
     plans = [_plan_scan(scan, header.encoder, overrides, options, (path, model)) for scan in scans]
     return Plan(header=header, model=path, scans=tuple(plans))
@@ -193,9 +193,14 @@ def _find_problem(job: ScanJob) -> str:
     return ""
 
 
-def _read_given_metadata(
-    options: Options, encoder: Encoder, scans: Sequence[Scan]
-) -> GivenMetadata:
+def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan]) -> GivenMetadata:
+    """Read ``--metadata`` and ``--metadata-file``.
+
+    Raises
+    ------
+    UsageError
+        Where one of them is of no use to the model or to any of the scans.
+    """
     for assignment in options.metadata:
         _check_assignment(assignment, encoder, options.model)
     file = options.metadata_file

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bids_film.derivatives.atomic import check_writable
 from bids_film.domain.errors import ExitCode, InputError, UsageError
@@ -21,6 +22,9 @@ from bids_film.training.splits import Split, split_scans
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
+
+if TYPE_CHECKING:
+    from bids_film.training.fit import Machine
 
 
 def run_train(options: Options) -> ExitCode:
@@ -39,14 +43,14 @@ def run_train(options: Options) -> ExitCode:
         )
     recipe = read_recipe(options.config_file)
     check_folders(options)
-    scans, unlabelled = _find_labelled(options, recipe)
+    scans, unlabelled = find_labelled_scans(options, recipe)
     split = split_scans(scans, recipe.split, seed=recipe.training.seed)
     for line in describe_split(split, unlabelled):
-        _print_line(line)
+        print_line(line)
     if not options.dry_run:
         check_writable(options.output_dir)
         model = _train(split, recipe, options)
-        _print_line(f"the model is in {model}")
+        print_line(f"the model is in {model}")
     return ExitCode.DONE
 
 
@@ -77,8 +81,14 @@ def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:
         yield f"not used, for want of labels: {len(without)} scans"
 
 
-def _find_labelled(options: Options, recipe: Recipe) -> tuple[list[Scan], list[Scan]]:
-    """Find the scans to learn from, and those without labels."""
+def find_labelled_scans(options: Options, recipe: Recipe) -> tuple[list[Scan], list[Scan]]:
+    """Find the scans to learn from, with all their metadata, and those without labels.
+
+    Raises
+    ------
+    InputError
+        Where no scan has labels.
+    """
     if recipe.synthesis is not None:
         from bids_film.training.label_maps import find_label_maps  # noqa: PLC0415 imports torch
 
@@ -99,18 +109,10 @@ def _find_labelled(options: Options, recipe: Recipe) -> tuple[list[Scan], list[S
 def _train(split: Split, recipe: Recipe, options: Options) -> Path:
     # Torch is imported only once all that can be wrong with recipe and dataset is known.
     from bids_film.training.examples import ArrayStore, load_examples  # noqa: PLC0415
-    from bids_film.training.fit import Machine, fit_to_examples, fit_to_label_maps  # noqa: PLC0415
+    from bids_film.training.fit import fit_to_examples, fit_to_label_maps  # noqa: PLC0415
     from bids_film.training.label_maps import load_label_maps  # noqa: PLC0415
 
-    resources = divide_resources(1, omp_nthreads=options.omp_nthreads, mem_gb=options.mem)
-    machine = Machine(
-        output=options.output_dir,
-        device=options.device,
-        precision=options.precision,
-        threads=resources.threads,
-        workers=max(1, resources.threads // 2),
-        report=_print_line,
-    )
+    machine = make_machine(options, options.output_dir)
     if recipe.synthesis is not None:
         return fit_to_label_maps(
             recipe,
@@ -119,7 +121,7 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
             machine,
         )
     with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
-        store = ArrayStore(folder=folder, limit_mb=resources.memory_gb * 1024 / 4)
+        store = ArrayStore(folder=folder, limit_mb=find_memory_mb(options) / 4)
         return fit_to_examples(
             recipe,
             load_examples(split.training, recipe, read=read_volume, store=store),
@@ -128,7 +130,28 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
         )
 
 
-def _print_line(line: str) -> None:
+def make_machine(options: Options, output: Path) -> Machine:
+    """Set the machine up for one training as the options ask."""
+    from bids_film.training.fit import Machine  # noqa: PLC0415 imports torch
+
+    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
+    return Machine(
+        output=output,
+        device=options.device,
+        precision=options.precision,
+        threads=threads,
+        workers=max(1, threads // 2),
+        report=print_line,
+    )
+
+
+def find_memory_mb(options: Options) -> float:
+    """Memory that a training may use."""
+    return divide_resources(1, mem_gb=options.mem).memory_gb * 1024
+
+
+def print_line(line: str) -> None:
+    """Print a line of progress at once."""
     # Of the processes that torchrun started, the first one speaks.
     if os.environ.get("RANK", "0") == "0":
         sys.stdout.write(f"{line}\n")

@@ -19,6 +19,7 @@ from bids_film.metadata.fields import CategoricalField, Field
 from bids_film.metadata.units import format_range
 from bids_film.model.config import Postprocessing, Preprocessing
 from bids_film.training.augment_settings import PRESETS, AugmentSettings
+from bids_film.training.experiment_settings import ExperimentSettings
 from bids_film.training.recipe import Recipe
 from bids_film.training.settings import (
     DataSettings,
@@ -43,6 +44,7 @@ SECTIONS = {
     "[synthesis]": SynthesisSettings,
     "[training]": TrainingSettings,
     "[split]": SplitSettings,
+    "[experiment]": ExperimentSettings,
 }
 LONGEST_DEFAULT = 80
 
@@ -75,6 +77,8 @@ def format_default(item: dataclasses.Field[Any]) -> str:
         value = item.default
     else:
         return "required"
+    if isinstance(value, tuple) and any(dataclasses.is_dataclass(entry) for entry in value):
+        return "built in"
     text = format_toml(value)
     return f"`{text}`" if len(text) <= LONGEST_DEFAULT else "built in"
 

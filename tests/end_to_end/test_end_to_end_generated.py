@@ -184,6 +184,67 @@ def test_evaluate_measures_every_labelled_scan(lab: Path) -> None:
     assert np.mean(dice) > 0.8
 
 
+def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Path) -> None:
+    """What is left by the split is known by content: a copy elsewhere is the same scan."""
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(lab / "bids", tmp_path, "evaluate", "--model", model, "--part", "test")
+    assert run.code == 3
+    assert "neither trained nor validated on" in run.err
+    run = run_program(lab / "bids", tmp_path, "evaluate", "--model", model, "--part", "validation")
+    assert run.code == 0, run.err
+    rows = read_table(tmp_path / "evaluation_seg-phantom.tsv")
+    assert {row["part"] for row in rows} == {"validation"}
+    assert len({row["participant_id"] for row in rows}) == 1
+    assert all(0 <= float(row["ece"]) < 0.5 for row in rows)
+    bins = read_table(tmp_path / "evaluation_seg-phantom_calibration.tsv")
+    assert {row["structure"] for row in bins} == {"body", "core"}
+    page = (tmp_path / "evaluation_seg-phantom.html").read_text(encoding="utf-8")
+    assert "Do probabilities come true?" in page
+
+
+def test_the_model_in_memory_and_its_label_maps_are_measured_alike(
+    lab: Path, tmp_path: Path
+) -> None:
+    model = lab / "model" / "phantom.safetensors"
+    assert run_program(lab / "bids", lab / "out", "evaluate", "--model", model).code == 0
+    options = ("--model", model, "--part", "training")
+    assert run_program(lab / "bids", tmp_path, "evaluate", *options).code == 0
+    of_files = {
+        (row["scan"], row["structure"]): row
+        for row in read_table(lab / "out" / "evaluation_seg-phantom.tsv")
+    }
+    in_memory = read_table(tmp_path / "evaluation_seg-phantom.tsv")
+    assert len(in_memory) == 2 * (len(PARTICIPANTS) - 1)
+    for row in in_memory:
+        other = of_files[row["scan"], row["structure"]]
+        assert {**row, "ece": ""} == {**other, "ece": ""}
+
+
+def test_an_experiment_tells_what_metadata_are_worth(lab: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "experiment.toml"
+    short = RECIPE.replace("steps = 120", "steps = 20").replace("= 40", "= 20")
+    arms = '[[experiment.arms]]\nname = "film"\n[[experiment.arms]]\nname = "none"\n'
+    arms += 'network = { conditioning = "unconditioned" }\nmetadata = { fields = [] }\n'
+    section = f'[experiment]\nseeds = [1, 2]\nby = "Manufacturer"\n{arms}'
+    recipe.write_text(f"{short}\n{section}", encoding="utf-8")
+    command = (lab / "bids", tmp_path / "out", "experiment", "--config-file", recipe)
+    run = run_program(*command)
+    assert run.code == 0, run.err
+    rows = read_table(tmp_path / "out" / "experiment.tsv")
+    keys = {(row["arm"], row["seed"], row["condition"]) for row in rows}
+    told = {"as found", "withheld", "Manufacturer=Siemens"}
+    assert keys == {("film", seed, condition) for seed in "12" for condition in told} | {
+        ("none", seed, "as found") for seed in "12"
+    }
+    assert "film against the others" in run.out
+    assert "<svg" in (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
+    models = list((tmp_path / "out").glob("*/seed-*/phantom.safetensors"))
+    before = {model: model.stat().st_mtime_ns for model in models}
+    assert len(before) == 4
+    assert run_program(*command).code == 0
+    assert {model: model.stat().st_mtime_ns for model in models} == before, "trained again"
+
+
 def test_evaluate_divides_by_a_column_and_compares_with_another_table(
     lab: Path, tmp_path: Path
 ) -> None:

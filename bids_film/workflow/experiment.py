@@ -1,0 +1,215 @@
+"""Experiment level: arms of one recipe trained, evaluated on the same scans, and compared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bids_film
+from bids_film.derivatives.atomic import check_writable, write_text_atomically
+from bids_film.domain.errors import ExitCode, InputError, UsageError
+from bids_film.domain.scan import Scan
+from bids_film.evaluation.experiment import compare_arms, summarise_arms
+from bids_film.inputs.nifti import read_volume
+from bids_film.model.header import read_header
+from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
+from bids_film.training.experiment_settings import ArmSettings
+from bids_film.training.labels import find_labels
+from bids_film.training.recipe import Recipe, describe_training, read_recipe, recipe_from_dict
+from bids_film.training.splits import Split, find_value, split_scans
+from bids_film.workflow.evaluation_tables import (
+    COMPARISON_COLUMNS,
+    SUMMARY_COLUMNS,
+    Row,
+    comparison_row,
+    find_columns,
+    summary_row,
+)
+from bids_film.workflow.folders import check_folders, run_folder
+from bids_film.workflow.measure import find_conditions, measure_model
+from bids_film.workflow.options import Options
+from bids_film.workflow.pages import read_dataset_name
+from bids_film.workflow.resources import divide_resources
+from bids_film.workflow.tables import Column, write_table
+from bids_film.workflow.train import (
+    describe_split,
+    find_labelled_scans,
+    find_memory_mb,
+    make_machine,
+    print_line,
+)
+
+if TYPE_CHECKING:
+    from bids_film.training.examples import ArrayStore, Example
+
+_OWN_COLUMNS = {
+    "arm": Column(description="Side of the experiment"),
+    "seed": Column(description="Seed of its training"),
+    "condition": Column(description="What the network was told of the scan"),
+}
+_SEED_SD = {"seed_sd": Column(description="Standard deviation of the means of the single seeds")}
+
+
+def run_experiment(options: Options) -> ExitCode:
+    """Train each arm of a recipe with each seed, and write how they compare.
+
+    What is trained already, by the same recipe, is not trained again.
+
+    Raises
+    ------
+    UsageError
+        Where there is no recipe, or it cannot be followed.
+    InputError
+        Where no scan has labels, or none is left to evaluate on.
+    """
+    if options.config_file is None:
+        raise UsageError(
+            "experiment needs a recipe",
+            hint="give a TOML file with [[structures]] by --config-file",
+        )
+    recipe = read_recipe(options.config_file)
+    if recipe.synthesis is not None:
+        raise UsageError("experiment compares trainings on labelled scans, not on synthetic ones")
+    arms = {arm.name: _derive(recipe, arm) for arm in recipe.experiment.arms}
+    check_folders(options)
+    scans, unlabelled = find_labelled_scans(options, recipe)
+    split = split_scans(scans, recipe.split, seed=recipe.training.seed)
+    for line in describe_split(split, unlabelled):
+        print_line(line)
+    part = "test" if split.test else "validation"
+    evaluated = split.test or split.validation
+    if not evaluated:
+        raise InputError(
+            "no scan is left to evaluate on",
+            hint="keep some by test or validation in the recipe's [split]",
+        )
+    print_line(
+        f"{len(arms)} arms, {len(recipe.experiment.seeds)} seeds; evaluated on the {part} scans"
+    )
+    if not options.dry_run:
+        check_writable(options.output_dir)
+        rows = _run_arms(arms, split, evaluated, recipe, options)
+        path = _write_results(rows, recipe, options, part=part)
+        print_line(f"the results are in {path}")
+    return ExitCode.DONE
+
+
+def _derive(recipe: Recipe, arm: ArmSettings) -> Recipe:
+    content = arm.change(describe_training(recipe))
+    return recipe_from_dict(content, where=f"[[experiment.arms]] {arm.name}")
+
+
+def _run_arms(
+    arms: dict[str, Recipe],
+    split: Split,
+    evaluated: Sequence[Scan],
+    recipe: Recipe,
+    options: Options,
+) -> list[Row]:
+    by = recipe.experiment.by
+    levels = {scan.relative_path: find_value(scan, by) for scan in evaluated} if by else {}
+    rows: list[Row] = []
+    for arm, own in arms.items():
+        with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
+            for seed, model in _train_arm(arm, own, split, recipe, options, folder):
+                for row in _evaluate(model, evaluated, recipe, options):
+                    level = {by: levels.get(str(row["scan"]))} if by and by not in row else {}
+                    rows.append({"arm": arm, "seed": seed, "part": "other", **row, **level})
+    return rows
+
+
+def _train_arm(
+    arm: str, own: Recipe, split: Split, recipe: Recipe, options: Options, folder: Path
+) -> list[tuple[int, Path]]:
+    """Train an arm with each seed, unless it has been; give the models."""
+    wanted: list[tuple[int, Path, Recipe]] = []
+    for seed in recipe.experiment.seeds:
+        seeded = replace(own, training=replace(own.training, seed=seed))
+        model = options.output_dir / arm / f"seed-{seed}" / f"{own.model.name}.safetensors"
+        wanted.append((seed, model, seeded))
+    missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2])]
+    if missing:
+        from bids_film.training.examples import ArrayStore  # noqa: PLC0415 imports torch
+        from bids_film.training.fit import fit_to_examples  # noqa: PLC0415
+
+        store = ArrayStore(folder=folder, limit_mb=find_memory_mb(options) / 4)
+        training = _load(split.training, own, store)
+        validation = _load(split.validation, own, store)
+        for seed, model, seeded in missing:
+            print_line(f"{arm}, seed {seed}:")
+            fit_to_examples(seeded, training, validation, make_machine(options, model.parent))
+    return [(seed, model) for seed, model, _ in wanted]
+
+
+def _is_trained(model: Path, recipe: Recipe) -> bool:
+    return model.exists() and read_header(model).training["recipe"] == describe_training(recipe)
+
+
+def _load(scans: Sequence[Scan], recipe: Recipe, store: ArrayStore) -> list[Example]:
+    """Load the scans that have labels for this arm: an arm may look for others than the recipe."""
+    from bids_film.training.examples import load_examples  # noqa: PLC0415 imports torch
+
+    labelled = [scan for scan in scans if find_labels(scan, recipe.structures)]
+    return load_examples(labelled, recipe, read=read_volume, store=store)
+
+
+def _evaluate(
+    model: Path, scans: Sequence[Scan], recipe: Recipe, options: Options
+) -> list[dict[str, Any]]:
+    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+
+    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
+    engine = Engine.load(model, device=options.device, precision=options.precision, threads=threads)
+    conditions = find_conditions(engine.header)
+    return [
+        {**measured.row, "condition": measured.condition}
+        for scan in scans
+        for measured in measure_model(engine, scan, recipe, conditions=conditions)
+    ]
+
+
+def _write_results(rows: Sequence[Row], recipe: Recipe, options: Options, *, part: str) -> Path:
+    path = options.output_dir / "experiment.tsv"
+    write_table(path, _OWN_COLUMNS | find_columns(rows, known=_OWN_COLUMNS), rows)
+    summaries = summarise_arms(rows)
+    divided = summarise_arms(rows, by=recipe.experiment.by) if recipe.experiment.by else []
+    comparisons = compare_arms(rows)
+    own = {key: _OWN_COLUMNS[key] for key in ("arm", "condition")}
+    write_table(
+        path.with_name("experiment_summary.tsv"),
+        own | SUMMARY_COLUMNS | _SEED_SD,
+        [
+            {
+                "arm": line.arm,
+                "condition": line.condition,
+                **summary_row(line.summary),
+                "seed_sd": line.seed_sd,
+            }
+            for line in (*summaries, *divided)
+        ],
+    )
+    write_table(
+        path.with_name("experiment_comparison.tsv"),
+        {"arm": Column(description="Arm that the first arm is compared with")} | COMPARISON_COLUMNS,
+        [{"arm": line.arm, **comparison_row(line.comparison)} for line in comparisons],
+    )
+    page = ExperimentPage(
+        name=recipe.model.name,
+        dataset=read_dataset_name(options.bids_dir),
+        version=bids_film.__version__,
+        part=part,
+        seeds=recipe.experiment.seeds,
+        by=recipe.experiment.by,
+        summaries=summaries,
+        divided=divided,
+        comparisons=comparisons,
+        rows=rows,
+    )
+    text = write_markdown(page)
+    write_text_atomically(path.with_suffix(".md"), text)
+    write_text_atomically(path.with_suffix(".html"), render_experiment(page))
+    sys.stdout.write(text)
+    return path.with_suffix(".html")
