@@ -232,7 +232,8 @@ def test_an_experiment_tells_what_metadata_are_worth(lab: Path, tmp_path: Path) 
     assert run.code == 0, run.err
     rows = read_table(tmp_path / "out" / "experiment.tsv")
     keys = {(row["arm"], row["seed"], row["condition"]) for row in rows}
-    told = {"as found", "withheld", "Manufacturer=Siemens"}
+    makers = ("GE", "Philips", "Siemens")
+    told = {"as found", "withheld", *(f"Manufacturer={maker}" for maker in makers)}
     assert keys == {("film", seed, condition) for seed in "12" for condition in told} | {
         ("none", seed, "as found") for seed in "12"
     }
