@@ -17,6 +17,7 @@ from bids_film.inputs.filters import read_filter_file
 from bids_film.metadata.encoder import Encoder
 from bids_film.metadata.overrides import (
     Row,
+    check_overrides,
     metadata_file_source,
     read_metadata_file,
     read_overrides,
@@ -201,27 +202,12 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     UsageError
         Where one of them is of no use to the model or to any of the scans.
     """
-    for assignment in options.metadata:
-        _check_assignment(assignment, encoder, options.model)
+    check_overrides(read_overrides(options.metadata), encoder.fields)
     file = options.metadata_file
     rows = read_metadata_file(file) if file else []
     if file:
         _check_metadata_file(file, rows, encoder, scans)
     return GivenMetadata(options.metadata, file, rows)
-
-
-def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
-    # A typing mistake here would otherwise let the dataset's value win, for every scan.
-    values = [encoder.check(v) for v in resolve(encoder.fields, [read_overrides([assignment])])]
-    found = next((value for value in values if value.source), None)
-    if found is None:
-        known = ", ".join(field.name for field in encoder.fields) or "none"
-        raise UsageError(
-            f"--metadata {assignment}: no field that the model {model!r} reads takes this",
-            hint=f"its fields: {known}",
-        )
-    if found.value is None:
-        raise UsageError(f"--metadata {assignment}: {found.status}", hint=found.note)
 
 
 def _check_metadata_file(

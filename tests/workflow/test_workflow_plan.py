@@ -163,12 +163,17 @@ def test_the_header_is_asked_for_what_nothing_else_tells(options: Options) -> No
 
 
 @pytest.mark.parametrize(
-    "assignment", ["Scanner=3", "Manufacturer=Unknown Inc", "MagneticFieldStrength=30000"]
+    ("assignment", "said"),
+    [
+        ("MagneticFieldStrenght=3", "did you mean 'MagneticFieldStrength'"),
+        ("Manufacturer=Unknown Inc", "none of the levels"),
+        ("MagneticFieldStrength=30000", "30000 G would be 3"),
+    ],
 )
 def test_metadata_on_the_command_line_that_cannot_be_used_is_a_usage_error(
-    options: Options, assignment: str
+    options: Options, assignment: str, said: str
 ) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=said):
         make_plan(replace(options, metadata=(assignment,)))
 
 
