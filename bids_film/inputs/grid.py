@@ -137,6 +137,10 @@ def _check_size(shape: tuple[int, ...], header: Any, path: Path) -> None:
 
 
 def _read_qform(header: Any, path: Path, *, needed: bool) -> Affine:
+    if header["pixdim"][0] == 0:
+        # As the NIfTI standard says of a handedness that was left out.
+        header = header.copy()
+        header["pixdim"][0] = 1
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:

@@ -48,6 +48,8 @@ class ScanJob:
         Value of a `MetadataPolicy`.
     save_probabilities : bool
     engine : EngineSettings
+    problem, hint : str
+        Why it cannot be done, where that is known already; empty otherwise.
     fingerprint : Mapping[str, Any]
         What the outputs depend on, see `workflow.fingerprint`.
     """
@@ -63,6 +65,8 @@ class ScanJob:
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
     engine: EngineSettings
+    problem: str = ""
+    hint: str = ""
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
     @property

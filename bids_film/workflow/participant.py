@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import bids_film
 from bids_film.derivatives.atomic import check_writable
 from bids_film.derivatives.dataset import write_dataset_files
 from bids_film.derivatives.names import participant_page
-from bids_film.domain.errors import ExitCode
+from bids_film.derivatives.sidecars import find_sidecars
+from bids_film.domain.errors import ExitCode, InputError
 from bids_film.workflow.dry_run import describe_plan
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import Options
-from bids_film.workflow.pages import PageJob
+from bids_film.workflow.pages import PageJob, find_failures
 from bids_film.workflow.plan import Plan, make_plan
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
@@ -41,6 +42,13 @@ def run_participant(options: Options) -> ExitCode:
     if options.dry_run:
         sys.stdout.writelines(f"{line}\n" for line in describe_plan(plan))
         return ExitCode.DONE
+    jobs = () if options.reports_only else plan.pending
+    pages = _choose_pages(plan, jobs, options)
+    if options.reports_only and not pages:
+        raise InputError(
+            f"{options.output_dir} holds nothing of these participants to report",
+            hint="leave --reports-only out to segment them first",
+        )
     check_writable(options.output_dir)
     write_dataset_files(
         options.output_dir,
@@ -48,8 +56,6 @@ def run_participant(options: Options) -> ExitCode:
         version=bids_film.__version__,
         environment=os.environ,
     )
-    jobs = () if options.reports_only else plan.pending
-    pages = _choose_pages(plan, jobs, options)
     skipped = len(plan.scans) - len(jobs)
     if skipped and not options.reports_only:
         sys.stdout.write(f"{skipped} of {len(plan.scans)} scans are up to date\n")
@@ -129,10 +135,15 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
             dataset_root=options.bids_dir,
         )
         for participant in plan.participants
-        if options.reports_only
-        or participant in changed
-        or not participant_page(options.output_dir, participant).exists()
+        if _needs_page(participant, changed, options)
     ]
+
+
+def _needs_page(participant: str, changed: Collection[str], options: Options) -> bool:
+    output = options.output_dir
+    if options.reports_only:
+        return bool(find_sidecars(output, participant) or find_failures(output, participant))
+    return participant in changed or not participant_page(output, participant).exists()
 
 
 def _sum_up(progress: Progress, pages: int, options: Options, *, all_well: bool) -> ExitCode:

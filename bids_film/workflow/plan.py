@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_film.derivatives.names import check_names_differ
-from bids_film.domain.errors import BidsFilmError, ScanError, UsageError
+from bids_film.domain.errors import ScanError, UsageError
 from bids_film.domain.scan import MetadataSource, Scan, SourceKind
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
@@ -23,7 +23,7 @@ from bids_film.metadata.overrides import (
     read_overrides,
 )
 from bids_film.metadata.parse import Status
-from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy, resolve
+from bids_film.metadata.resolve import FieldValue, resolve
 from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
 from bids_film.workflow.fingerprint import explain_run, make_fingerprint
@@ -41,13 +41,10 @@ class ScanPlan:
     job : ScanJob
     reason : str
         Why it has to be segmented; empty where its outputs are there and still hold.
-    problem : str
-        Why segmenting it will fail, where that is known already.
     """
 
     job: ScanJob
     reason: str = ""
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,21 +174,13 @@ def _plan_scan(
         on_missing_metadata=options.on_missing_metadata,
         save_probabilities=options.save_probabilities,
         engine=EngineSettings(model=path, device=options.device, precision=options.precision),
+        problem=scan.problem,
+        hint=scan.hint,
         fingerprint=fingerprint,
     )
     why = explain_run(read_outcome(state_file), fingerprint, options.output_dir)
     reason = "asked for by --force" if options.force and not why else why
-    return ScanPlan(job=job, reason=reason, problem=_find_problem(job))
-
-
-def _find_problem(job: ScanJob) -> str:
-    if not job.path.exists():
-        return "the file's content is not there (a dangling link: datalad get it)"
-    try:
-        check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
-    except BidsFilmError as error:
-        return error.message
-    return ""
+    return ScanPlan(job=job, reason=reason)
 
 
 def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan]) -> GivenMetadata:

@@ -22,6 +22,7 @@ from bids_film.derivatives.sidecars import (
     write_sidecar,
 )
 from bids_film.derivatives.tables import measure_volumes, write_label_table
+from bids_film.domain.errors import ScanError
 from bids_film.domain.segmentation import ModelIdentity, RecordedValue, Segmentation
 from bids_film.domain.volume import Grid
 from bids_film.inference.engine import Engine, Prediction
@@ -54,6 +55,8 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
     """
     header = engine.header
     seconds: dict[str, float] = {}
+    if job.problem:
+        raise ScanError(job.problem, hint=job.hint)
     check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
     with _timed(seconds, "read"):
         volume = read_volume(job.path)

@@ -51,11 +51,11 @@ def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]
 def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:
     """Turn an error into the outcome of a scan, and write a crash file with its details."""
     known = error if isinstance(error, BidsFilmError) else None
-    message = _shorten_paths(known.message if known else describe_error(error), job)
+    message = shorten_paths(known.message if known else describe_error(error), job)
     crash_file = _write_crash_file(job, message, details)
     hint = f"see {crash_file}; if it looks like a defect of bids-film, please report it"
     if known:
-        hint = _shorten_paths(known.hint, job)
+        hint = shorten_paths(known.hint, job)
     return ScanOutcome(
         result=Result.FAILED,
         entities=job.entities,
@@ -76,16 +76,20 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def shorten_paths(text: str, job: ScanJob) -> str:
+    """Take folders of this machine out of a text that goes into files which people share.
+
+    What is about the scan itself always stands beside its path, which need not be said twice.
+    """
+    for root in (job.dataset_root, job.output_dir):
+        text = text.replace(f"{root}/", "")
+    path = job.scan.relative_path
+    return "the image " + text.removeprefix(f"{path} ") if text.startswith(f"{path} ") else text
+
+
 def now() -> str:
     """Time of day in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _shorten_paths(text: str, job: ScanJob) -> str:
-    # Tables and pages are shared: where the data lie on this machine is nobody's business.
-    for root in (job.dataset_root, job.output_dir):
-        text = text.replace(f"{root}/", "")
-    return text
 
 
 def _write_crash_file(job: ScanJob, message: str, details: str) -> str:

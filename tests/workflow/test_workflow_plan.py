@@ -204,8 +204,23 @@ def test_a_dangling_link_is_told_and_never_counts_as_done(options: Options) -> N
     path = next((options.bids_dir / "sub-01/anat").glob("*T1w.nii.gz"))
     path.unlink()
     path.symlink_to("/nowhere/at/all.nii.gz")
-    scan = make_plan(options).scans[0]
-    assert "datalad get" in scan.problem
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert "would fail: the image is a link to a file that is not there" in text
+    assert "datalad get sub-01/anat/sub-01_T1w.nii.gz" in text
+
+
+@pytest.mark.parametrize("kept", [0, 100, 380, -1])
+def test_a_dry_run_foretells_a_truncated_image(options: Options, kept: int) -> None:
+    path = next((options.bids_dir / "sub-01/anat").glob("*T1w.nii.gz"))
+    path.write_bytes(path.read_bytes()[:kept])
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert text.count("would fail: the image is") == 1
+
+
+def test_a_dry_run_foretells_a_broken_sidecar(options: Options) -> None:
+    (options.bids_dir / "sub-02/anat/sub-02_T1w.json").write_text("{,}", encoding="utf-8")
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert text.count("would fail: sub-02/anat/sub-02_T1w.json is not valid JSON") == 1
 
 
 def test_a_dry_run_tells_each_value_and_where_it_was_found(options: Options) -> None:
