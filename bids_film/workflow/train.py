@@ -68,11 +68,11 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
             database_dir=options.bids_database_dir if number == 0 else None,
             validate=not options.skip_bids_validation,
         )
-    chosen = leave_out(scans, recipe.data)
-    for scan in chosen:
+    kept = leave_out(scans, recipe.data)
+    for scan in kept:
         if scan.problem:
             raise MetadataError(scan.problem, hint=scan.hint)
-    return chosen
+    return kept
 
 
 def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:

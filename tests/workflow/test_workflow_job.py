@@ -8,6 +8,7 @@ from workflow_jobs import MODEL, make_job
 
 from bids_film.domain.errors import ScanError
 from bids_film.workflow.job import (
+    OutputFile,
     Result,
     ScanOutcome,
     job_from_json,
@@ -38,7 +39,7 @@ def test_an_outcome_survives_json() -> None:
         entities={"sub": "01"},
         input="sub-01/anat/sub-01_T1w.nii.gz",
         model=MODEL,
-        outputs=("sub-01/anat/sub-01_dseg.nii.gz",),
+        outputs=(OutputFile(path="sub-01/anat/x.nii.gz", size=3, mtime_ns=5, sha256="ab"),),
         flags=("look: µ\nhere",),
         seconds={"read": 0.5},
         fingerprint={"options": {"precision": "auto"}},

@@ -14,6 +14,7 @@ from workflow_models import write_header
 from bids_film.domain.errors import InputError, UsageError
 from bids_film.metadata.parse import Status
 from bids_film.workflow.dry_run import describe_plan
+from bids_film.workflow.fingerprint import describe_output
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.plan import Plan, make_plan
@@ -36,14 +37,14 @@ def options(tmp_path: Path) -> Options:
 def finish(job: ScanJob) -> None:
     output = job.output_dir / "sub-x_dseg.nii.gz"
     output.parent.mkdir(exist_ok=True)
-    output.touch()
+    output.write_bytes(b"labels")
     write_outcome(
         job.state_file,
         ScanOutcome(
             result=Result.DONE,
             entities=job.entities,
             input=job.scan.relative_path,
-            outputs=(output.name,),
+            outputs=(describe_output(output, job.output_dir),),
             fingerprint=job.fingerprint,
         ),
     )
@@ -99,6 +100,22 @@ def change_output(options: Options) -> Options:
     return options
 
 
+def damage_output(options: Options) -> Options:
+    # As many bytes as before.
+    (options.output_dir / "sub-x_dseg.nii.gz").write_bytes(b"lapels")
+    return options
+
+
+def truncate_output(options: Options) -> Options:
+    os.truncate(options.output_dir / "sub-x_dseg.nii.gz", 3)
+    return options
+
+
+def copy_output(options: Options) -> Options:
+    os.utime(options.output_dir / "sub-x_dseg.nii.gz", ns=(1, 1))
+    return options
+
+
 def change_nothing_but_force(options: Options) -> Options:
     return replace(options, force=True)
 
@@ -111,6 +128,9 @@ def change_nothing_but_force(options: Options) -> Options:
         (change_metadata, "changed since: metadata"),
         (change_option, "changed since: options"),
         (change_output, "output is gone: sub-x_dseg.nii.gz"),
+        (damage_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
+        (truncate_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
+        (copy_output, ""),
         (change_nothing_but_force, "asked for by --force"),
     ],
 )
