@@ -208,7 +208,7 @@ def _check_file_size(path: Path, header: Any) -> None:
         )
     declared = _declared_bytes(header)
     stored = path.stat().st_size
-    held = stored * _GZIP_MAX_RATIO if path.suffix == ".gz" else stored
+    held = stored * _GZIP_MAX_RATIO if path.suffix == ".gz" else stored - int(offset)
     if declared > held:
         raise ScanError(
             f"{path} is truncated: its header declares {declared} bytes of voxels, the file has "
