@@ -97,6 +97,20 @@ def _lies_below(folder: Path, parent: Path) -> bool:
     return folder != parent and folder.is_relative_to(parent)
 
 
+def check_inside(folder: Path, output: Path) -> None:
+    """Refuse a folder of the output that is, or lies behind, a link to somewhere else.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not folder.resolve().is_relative_to(output.resolve()):
+        raise UsageError(
+            f"{folder} leads out of the output folder, to {folder.resolve()}",
+            hint="remove the link, or give the folder that it leads to as OUTPUT_DIR",
+        )
+
+
 def check_writable(folder: Path) -> None:
     """Make a folder and write a file in it, so that a long run does not find out at its end.
 

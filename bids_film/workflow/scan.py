@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import bids_film
+from bids_film.derivatives.atomic import check_inside
 from bids_film.derivatives.names import OutputNames, output_names
 from bids_film.derivatives.nifti import write_labels, write_probabilities
 from bids_film.derivatives.sidecars import (
@@ -124,6 +125,7 @@ def _write(
     grid: Grid,
     segmentation: Segmentation,
 ) -> list[Path]:
+    check_inside(names.folder, job.output_dir)
     # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
     # written last.
     remove_outputs(names, header.labels.structures)
