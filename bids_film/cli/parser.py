@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ examples:
   bids-film /data /out group
 """
 
+_LONGEST_NAME = 255
 _ALIASES = {
     "--n-cpus": "--nprocs",
     "--n-procs": "--nprocs",
@@ -105,7 +107,13 @@ def absolute_path(text: str) -> Path:
     """Read a path so that it stays valid when the process changes its folder."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
-    return Path(text).expanduser().absolute()
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"there is no such user: {text!r}") from error
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise argparse.ArgumentTypeError(f"expected a path, got {text[:40]!r} and so on: too long")
+    return path
 
 
 def positive_int(text: str) -> int:

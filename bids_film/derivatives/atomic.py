@@ -14,6 +14,8 @@ from bids_film.domain.errors import UsageError
 TEMPORARY_PATTERN = ".bids-film-*.tmp"
 """What temporary files are called; the output's `.bidsignore` names it."""
 
+_PROBE_BYTES = 1 << 16
+
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write a file so that a reader, or a crash, finds the old one or the new one, never a half.
@@ -95,8 +97,22 @@ def _lies_below(folder: Path, parent: Path) -> bool:
     return folder != parent and folder.is_relative_to(parent)
 
 
+def check_inside(folder: Path, output: Path) -> None:
+    """Refuse a folder of the output that is, or lies behind, a link to somewhere else.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not folder.resolve().is_relative_to(output.resolve()):
+        raise UsageError(
+            f"{folder} leads out of the output folder, to {folder.resolve()}",
+            hint="remove the link, or give the folder that it leads to as OUTPUT_DIR",
+        )
+
+
 def check_writable(folder: Path) -> None:
-    """Make a folder and a file in it, so that a long run does not find out at its end.
+    """Make a folder and write a file in it, so that a long run does not find out at its end.
 
     Raises
     ------
@@ -106,10 +122,13 @@ def check_writable(folder: Path) -> None:
     probe = _temporary_in(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        try:
+            # A full disk takes empty files.
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as problem:
         raise UsageError(
             f"cannot write into {folder}: {problem.strerror or problem}",
-            hint="give a folder that you may write to",
+            hint="give a folder that you may write to, on a disk with space left",
         ) from problem

@@ -15,6 +15,7 @@ from bids_film.domain.segmentation import StructureVolume
 from bids_film.domain.volume import Grid
 
 _COLUMNS = ("index", "name", "abbreviation", "color", "part_of", "voxels", "volume_ml")
+_FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def measure_volumes(
@@ -75,14 +76,16 @@ def _row(item: StructureVolume) -> tuple[str, ...]:
     structure = item.structure
     return (
         str(structure.index),
-        _cell(structure.name),
-        _cell(structure.abbreviation),
-        _cell(structure.color),
-        _cell(structure.part_of),
+        format_text(structure.name),
+        format_text(structure.abbreviation),
+        format_text(structure.color),
+        format_text(structure.part_of),
         str(item.voxels),
         f"{item.volume_ml:.6f}".rstrip("0").rstrip("."),
     )
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()) or "n/a"
+def format_text(text: str) -> str:
+    """Write a text as one cell; a spreadsheet computes none of it, whoever wrote it."""
+    line = " ".join(text.split())
+    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line or "n/a"

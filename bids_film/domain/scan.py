@@ -64,6 +64,9 @@ class Scan:
         Such as ``anat``; empty where the folder does not say.
     sources : tuple[MetadataSource, ...]
         In order of precedence: the first that has a usable value for a field wins.
+    problem, hint : str
+        Why the scan cannot be segmented, where its metadata files show that already, and what to
+        do about it; empty otherwise.
     """
 
     path: Path
@@ -72,6 +75,8 @@ class Scan:
     suffix: str
     datatype: str = ""
     sources: tuple[MetadataSource, ...] = ()
+    problem: str = ""
+    hint: str = ""
 
     @property
     def participant(self) -> str:

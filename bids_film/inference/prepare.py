@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import Plan, plan_ras, reorient, resampled_shape
 from bids_film.images.intensity import normalise
 from bids_film.images.resample import resize
 from bids_film.model.config import Preprocessing
+
+_MOST_VOXELS = 2**31
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +43,16 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
     Raises
     ------
     ScanError
-        Where the image has no contrast.
+        Where the image has no contrast, or would be absurdly large.
     """
     plan = plan_ras(volume.grid, plane=preprocessing.plane)
     shape = resampled_shape(plan.shape, plan.spacing_mm, preprocessing.spacing_mm)
+    if math.prod(shape) > _MOST_VOXELS:
+        raise ScanError(
+            f"at the model's voxel size, {preprocessing.spacing_mm} mm, it would have "
+            f"{' × '.join(map(str, shape))} voxels",
+            hint="crop the scan, or use another model",
+        )
     # The order of the axes comes first: a turned copy of a scan must give the same percentiles.
     image = normalise(
         reorient(volume.data, plan),

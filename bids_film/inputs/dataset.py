@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from sqlalchemy.exc import SQLAlchemyError
 
 from bids_film.domain.entities import BidsName, parse_name
-from bids_film.domain.errors import InputError, UsageError
+from bids_film.domain.errors import InputError, ScanError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.inputs import database
 from bids_film.inputs.filters import Filters, matches, parse_filters, with_defaults
@@ -91,7 +91,8 @@ def open_dataset(
     Returns
     -------
     list[Scan]
-        Sorted by path; at least one.
+        Sorted by path; at least one. A scan of which a metadata file cannot be read says so in its
+        `problem`.
 
     Raises
     ------
@@ -117,14 +118,17 @@ def open_dataset(
 
 
 def _make_scan(image: _Image, root: Path, reader: SourceReader) -> Scan:
-    return Scan(
+    scan = Scan(
         path=image.path,
         dataset_root=root,
         entities=image.name.entities,
         suffix=image.name.suffix,
         datatype=image.datatype,
-        sources=reader.read(image.path, image.name, image.datatype),
     )
+    try:
+        return replace(scan, sources=reader.read(image.path, image.name, image.datatype))
+    except ScanError as error:
+        return replace(scan, problem=error.message, hint=error.hint)
 
 
 def _index(

@@ -70,7 +70,7 @@ def read_filter_file(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"The filter file {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"The filter file {path} is not valid JSON: {error}.",
             hint='Write an object, such as {"suffix": "T1w", "acquisition": null}.',

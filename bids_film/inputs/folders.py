@@ -71,7 +71,7 @@ def check_dataset(root: Path, participants: Sequence[str]) -> None:
         ) from error
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{file} is not valid JSON: {error}.", hint="Correct it, or run the BIDS validator."
         ) from error

@@ -15,6 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import QFORM_KEYS, Affine, Grid
 
+_LONGEST_AXIS = 2**15 - 1
 _MAX_VOXELS = 2**31
 _BYTES_PER_VOXEL = 4
 _BELIEVABLE_MM = (1e-3, 100.0)
@@ -124,6 +125,12 @@ def _check_type(header: Any, path: Path) -> None:
 
 
 def _check_size(shape: tuple[int, ...], header: Any, path: Path) -> None:
+    if max(shape) > _LONGEST_AXIS:
+        raise ScanError(
+            f"{path} has {max(shape)} voxels along an axis; NIfTI-1, in which label maps are "
+            f"written, holds at most {_LONGEST_AXIS}.",
+            hint="Crop or resample the image first.",
+        )
     voxels = math.prod(shape)
     stored_bytes = voxels * header.get_data_dtype().itemsize
     needed_bytes = stored_bytes + voxels * _BYTES_PER_VOXEL
@@ -137,8 +144,13 @@ def _check_size(shape: tuple[int, ...], header: Any, path: Path) -> None:
 
 
 def _read_qform(header: Any, path: Path, *, needed: bool) -> Affine:
+    if header["pixdim"][0] == 0:
+        # As the NIfTI standard says of a handedness that was left out.
+        header = header.copy()
+        header["pixdim"][0] = 1
     try:
-        return np.asarray(header.get_qform(), dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:
         if needed:
             raise ScanError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ _MAGIC_STARTS = (b"n+1", b"n+2")
 _LABEL_TOLERANCE = 1e-3
 _READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, HeaderDataError, WrapStructError)
 _BLOCK_BYTES = 1 << 20
+_MOST_BESIDE_VOXELS = 1 << 28
+"""Bytes before and after the voxels: extension blocks hold some kilobytes to megabytes."""
 
 
 def read_volume(path: Path, *, labels: bool = False) -> Volume:
@@ -76,6 +80,24 @@ def read_grid(path: Path) -> CheckedGrid:
     """
     with _open_header(path) as (_, header):
         return make_grid(header, path)
+
+
+def check_image(path: Path) -> None:
+    """Find what would keep an image from being read, without reading it where that can be.
+
+    What remains unseen is damage within voxels that keeps their number, and that they say nothing.
+
+    Raises
+    ------
+    ScanError
+        As `read_volume`.
+    """
+    with _open_header(path) as (stream, header):
+        make_grid(header, path)
+        _check_file_size(path, header)
+        if path.suffix == ".gz" and not _ends_as_declared(path, header):
+            # It may be made of several parts: only reading it tells whether it is whole.
+            _read_voxels(stream, header, path, labels=True)
 
 
 def header_source(path: Path, *, root: Path | None = None) -> MetadataSource:
@@ -135,14 +157,14 @@ def _open_header(path: Path) -> Iterator[tuple[Any, Any]]:
 
 def _parse_header(stream: Any) -> Any:
     # nibabel.load would correct wrong voxel sizes on its way; here they are to be seen.
+    # Extension blocks are not looked at: nothing in them is needed, and their sizes are anything.
     start = stream.read(4)
-    for order in ("<i", ">i"):
-        header_class = _HEADER_SIZES.get(struct.unpack(order, start.ljust(4, b"\xff"))[0])
-        if header_class is not None:
-            stream.seek(0)
-            header = header_class.from_fileobj(stream, check=False)
-            magic = bytes(header["magic"])
-            return header if magic.startswith(_MAGIC_STARTS) else None
+    for order in ("<", ">"):
+        size = struct.unpack(f"{order}i", start.ljust(4, b"\xff"))[0]
+        if size in _HEADER_SIZES:
+            content = start + stream.read(size - len(start))
+            header = _HEADER_SIZES[size](content, endianness=order, check=False)
+            return header if bytes(header["magic"]).startswith(_MAGIC_STARTS) else None
     return None
 
 
@@ -178,9 +200,15 @@ def _check_file(path: Path) -> None:
 
 def _check_file_size(path: Path, header: Any) -> None:
     # Before memory is asked for: a damaged header may declare what the file cannot hold.
-    declared = header.get_data_dtype().itemsize * int(np.prod(header.get_data_shape()))
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _MOST_BESIDE_VOXELS:
+        raise ScanError(
+            f"{path} says that its voxels begin at byte {offset:g}, which cannot be.",
+            hint="The header is damaged: copy or convert the image anew.",
+        )
+    declared = _declared_bytes(header)
     stored = path.stat().st_size
-    held = stored * _GZIP_MAX_RATIO if path.suffix == ".gz" else stored
+    held = stored * _GZIP_MAX_RATIO if path.suffix == ".gz" else stored - int(offset)
     if declared > held:
         raise ScanError(
             f"{path} is truncated: its header declares {declared} bytes of voxels, the file has "
@@ -189,14 +217,24 @@ def _check_file_size(path: Path, header: Any) -> None:
         )
 
 
+def _declared_bytes(header: Any) -> int:
+    return int(header.get_data_dtype().itemsize) * math.prod(map(int, header.get_data_shape()))
+
+
+def _ends_as_declared(path: Path, header: Any) -> bool:
+    """Whether the size at the end of a gzip file is that of the image: it is, in a whole one."""
+    with path.open("rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        (size,) = struct.unpack("<I", stream.read(4))
+    return bool(size == (int(header["vox_offset"]) + _declared_bytes(header)) % 2**32)
+
+
 def _read_voxels(stream: Any, header: Any, path: Path, *, labels: bool) -> NDArray[Any]:
     try:
         proxy = ArrayProxy(stream, header, mmap=False)
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.asarray(proxy) if labels else np.asarray(proxy, dtype=np.float32)
-        # gzip's checksum stands at the end: without reading on, damage would go unnoticed.
-        while stream.read(_BLOCK_BYTES):
-            pass
+        _read_to_end(stream, path)
     except _READ_ERRORS as error:
         raise _damaged_error(path, error) from error
     except MemoryError as error:
@@ -205,6 +243,19 @@ def _read_voxels(stream: Any, header: Any, path: Path, *, labels: bool) -> NDArr
             hint="Run it where there is more memory, or with fewer scans at a time (--nprocs).",
         ) from error
     return values
+
+
+def _read_to_end(stream: Any, path: Path) -> None:
+    # gzip's checksum stands at the end: without reading on, damage would go unnoticed. A few bytes
+    # that unpack to a terabyte are not read to their end.
+    beyond = 0
+    while block := stream.read(_BLOCK_BYTES):
+        beyond += len(block)
+        if beyond > _MOST_BESIDE_VOXELS:
+            raise ScanError(
+                f"{path} goes on long after the voxels that its header declares.",
+                hint="The header is damaged, or this is no image: convert it anew.",
+            )
 
 
 def _replace_non_finite(data: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_film.domain.entities import BidsName, parse_name
+from bids_film.domain.errors import MetadataError, ScanError
 from bids_film.domain.scan import MetadataSource, SourceKind
 from bids_film.inputs.tables import Row, index_rows, read_json, read_table, read_units
 
@@ -61,7 +63,10 @@ class SourceReader:
         Raises
         ------
         MetadataError
-            Where a file that applies to the scan cannot be read as what it should be.
+            Where a file at the root, which speaks of the whole dataset, cannot be read as what it
+            should be.
+        ScanError
+            Where a file of the participant cannot: it concerns no other one.
         """
         parts = {**name.entities, "suffix": name.suffix, "datatype": datatype}
         sidecars = [
@@ -105,7 +110,8 @@ class SourceReader:
 
     def _read_sidecar(self, path: Path) -> dict[str, Any]:
         if path not in self._contents:
-            self._contents[path] = read_json(path)
+            with self._confining(path):
+                self._contents[path] = read_json(path)
         return self._contents[path]
 
     def _read_scans_tables(
@@ -138,13 +144,23 @@ class SourceReader:
     ) -> tuple[MetadataSource, ...]:
         keys = (key,) if second is None else (key, second)
         if path not in self._tables:
-            self._tables[path] = self._read_table(path, keys)
+            with self._confining(path):
+                self._tables[path] = self._read_table(path, keys)
         table = self._tables[path]
         if table is None:
             return ()
         used = [one.value for one in keys if one.column in table.keys]
         row = table.rows.get(tuple(used)) or table.rows.get((*used[:1], _NOT_AVAILABLE))
         return () if row is None else (self._source(kind, path, row.values, table.units),)
+
+    @contextmanager
+    def _confining(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except MetadataError as error:
+            if path.parent == self._root:
+                raise
+            raise ScanError(error.message, hint=error.hint) from error
 
     def _read_table(self, path: Path, keys: tuple[_Key, ...]) -> _IndexedTable | None:
         if not os.path.lexists(path):

@@ -137,12 +137,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     MetadataError
-        Where it cannot be read or holds something else.
+        Where it cannot be read, holds something else, or gives a key twice with two values.
     """
     text = _read_text(path)
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        content = json.loads(text, object_pairs_hook=_refuse_repeated)
+    except (ValueError, RecursionError) as error:
         raise MetadataError(
             f"{path} is not valid JSON: {error}.", hint="Correct the file at the place named."
         ) from error
@@ -151,6 +151,16 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} holds a {type(content).__name__}, but BIDS metadata is a JSON object.",
             hint='Write {"Key": value, …}.',
         )
+    return content
+
+
+def _refuse_repeated(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    # Python would take the last value without a word.
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        for key, value in pairs:
+            if content[key] != value:
+                raise ValueError(f"the key {key!r} is given twice, with two values")
     return content
 
 

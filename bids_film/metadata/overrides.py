@@ -56,8 +56,9 @@ def check_overrides(given: MetadataSource, fields: Sequence[Field]) -> None:
     UsageError
         Naming the nearest field, or what is wrong with the value.
     """
+    # A typing mistake here would otherwise let the dataset's value win, for every scan.
     values = resolve(fields, [given])
-    names = {field.name: field for field in fields}
+    names = [field.name for field in fields]
     for name in given.values:
         if name in {value.key for value in values}:
             continue

@@ -181,6 +181,11 @@ def _parse_quantity(field: ContinuousField, text: str, declared: str | None) -> 
 
 def _weigh(field: ContinuousField, number: float, declared: str | None, *, note: str) -> Parsed:
     """Convert a number into the field's unit, and see whether it can be right."""
+    declared = "" if declared is None or is_missing(declared) else declared
+    if declared and field.unit and not _is_unit(declared, field.unit):
+        return _invalid(
+            f"the unit {show_raw(declared)} is not known: expected a number{_name_units(field)}"
+        )
     unit = find_unit(declared, field.unit) if declared else None
     value = convert(number, unit, field.unit) if unit else number
     notes = [note] if note else []
@@ -189,9 +194,8 @@ def _weigh(field: ContinuousField, number: float, declared: str | None, *, note:
         converted = True
         before, after = format_quantity(number, unit.symbol), format_quantity(value, field.unit)
         notes.append(f"{before} converted to {after}")
-    elif declared and not is_missing(declared) and not _is_unit(declared, field.unit):
-        read_as = f": read as {field.unit}" if field.unit else ""
-        notes.append(f"the unit {show_raw(declared)} is not known{read_as}")
+    elif declared and not field.unit:
+        notes.append(f"the unit {show_raw(declared)} is not known")
     low, high = field.plausible
     if not math.isfinite(value):
         return _invalid(f"expected a finite number, got {value}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bids_film.metadata.resolve import FieldValue
+from bids_film.domain.errors import ScanError
+from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
+from bids_film.workflow.job import ScanJob
 from bids_film.workflow.plan import Plan, ScanPlan
+from bids_film.workflow.state import shorten_paths
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
@@ -25,11 +28,28 @@ def describe_plan(plan: Plan) -> Iterator[str]:
 def _describe_scan(plan: ScanPlan) -> Iterator[str]:
     action = f"would be segmented ({plan.reason})" if plan.reason else "is up to date"
     yield f"{plan.job.scan.relative_path} {action}"
-    if plan.problem:
-        yield f"    would fail: {plan.problem}"
+    problem = _find_problem(plan.job) if plan.reason else ""
+    if problem:
+        yield f"    would fail: {problem}"
     width = max((len(value.field) for value in plan.job.values), default=0)
     for value in plan.job.values:
         yield f"    {value.field:<{width}}  {_describe_value(value)}"
+
+
+def _find_problem(job: ScanJob) -> str:
+    """Say why segmenting a scan will fail, as far as its metadata and its header tell."""
+    from bids_film.inputs.nifti import check_image  # noqa: PLC0415 imports nibabel
+
+    problem = ScanError(job.problem, hint=job.hint)
+    try:
+        if not job.problem:
+            check_image(job.path)
+            check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
+            return ""
+    except ScanError as error:
+        problem = error
+    message, hint = (shorten_paths(text, job) for text in (problem.message, problem.hint))
+    return f"{message} ({hint})" if hint else message
 
 
 def _describe_value(value: FieldValue) -> str:

@@ -21,7 +21,7 @@ from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import Row, read_evaluation
 from bids_film.workflow.folders import check_folders
-from bids_film.workflow.group import list_participants, read_segmentations
+from bids_film.workflow.group import choose_segmented, read_segmentations
 from bids_film.workflow.measure import Measured, SeenScans, measure_model, measure_outputs
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
@@ -101,7 +101,7 @@ def _list_part(
 
 def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iterator[Item]:
     """List the label maps in the output folder that have a reference."""
-    participants = options.participant_label or list_participants(options.output_dir)
+    participants = choose_segmented(options.output_dir, options.participant_label)
     found = False
     for segmentation in read_segmentations(options.output_dir, participants):
         scan = _find_scan(segmentation, options.bids_dir)

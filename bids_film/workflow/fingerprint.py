@@ -9,7 +9,8 @@ from typing import Any
 import bids_film
 from bids_film.domain.scan import Scan
 from bids_film.metadata.resolve import FieldValue
-from bids_film.workflow.job import ScanOutcome
+from bids_film.model.header import hash_file
+from bids_film.workflow.job import OutputFile, ScanOutcome
 from bids_film.workflow.options import Options
 
 
@@ -49,10 +50,32 @@ def explain_run(
     changed = [key for key in fingerprint if outcome.fingerprint.get(key) != fingerprint[key]]
     if changed:
         return f"changed since: {', '.join(changed)}"
-    gone = [name for name in outcome.outputs if not (output_dir / name).is_file()]
-    if gone:
-        return f"output is gone: {gone[0]}"
-    return ""
+    reasons = (_explain_output(output, output_dir) for output in outcome.outputs)
+    return next((reason for reason in reasons if reason), "")
+
+
+def describe_output(path: Path, output_dir: Path) -> OutputFile:
+    """Describe a file that was just written, so that a later run knows it again."""
+    status = path.stat()
+    return OutputFile(
+        path=path.relative_to(output_dir).as_posix(),
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        sha256=hash_file(path),
+    )
+
+
+def _explain_output(output: OutputFile, output_dir: Path) -> str:
+    path = output_dir / output.path
+    try:
+        status = path.stat()
+        # A file is read only where its time says that somebody touched or copied it.
+        same = status.st_size == output.size and (
+            status.st_mtime_ns == output.mtime_ns or hash_file(path) == output.sha256
+        )
+    except OSError:
+        return f"output is gone: {output.path}"
+    return "" if same else f"output is no longer what was written: {output.path}"
 
 
 def _describe_file(scan: Scan) -> dict[str, Any]:

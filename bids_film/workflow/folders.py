@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bids_film.derivatives.atomic import check_output_folder, check_writable
 from bids_film.domain.errors import UsageError
-from bids_film.workflow.options import Options
+from bids_film.workflow.options import AnalysisLevel, Options
 
 
 def check_folders(options: Options) -> None:
-    """Refuse an output or work folder that would spoil the input; nothing is made yet.
+    """Refuse a folder that would spoil the input or the outputs; nothing is made yet.
 
     Raises
     ------
@@ -31,6 +31,13 @@ def check_folders(options: Options) -> None:
             raise UsageError(
                 f"the folder {folder} lies inside the input {options.bids_dir}",
                 hint=f"give another folder to {option}: the input is never written to",
+            )
+        makes_bids = options.analysis_level is AnalysisLevel.PARTICIPANT
+        if makes_bids and folder and folder.resolve().is_relative_to(options.output_dir.resolve()):
+            raise UsageError(
+                f"the folder {folder} lies inside the output {options.output_dir}, which would be "
+                "no BIDS dataset any more",
+                hint=f"give {option} a folder beside it, such as {options.output_dir}-work",
             )
 
 

@@ -12,6 +12,7 @@ from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import ExitCode, InputError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.inputs.folders import choose_participants
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import ScanOutcome
 from bids_film.workflow.options import Options
@@ -37,13 +38,16 @@ _LAST_COLUMNS = {
 def run_group(options: Options) -> ExitCode:
     """Write ``group_seg-<model>.tsv`` and its data dictionary for each model in the output folder.
 
+    A table of some participants only goes beside that of all of them.
+
     Raises
     ------
     InputError
-        Where there is no segmentation yet.
+        Where there is no segmentation yet, or none of a participant that is asked for.
     """
     output = options.output_dir
-    participants = options.participant_label or list_participants(output)
+    participants = choose_segmented(output, options.participant_label)
+    selected = "_selected" if options.participant_label else ""
     segmentations = list(read_segmentations(output, participants))
     outcomes = [o for label in participants for o in read_outcomes(output, label)]
     models = sorted({s.model.name for s in segmentations} | {_model_name(o) for o in outcomes})
@@ -52,7 +56,7 @@ def run_group(options: Options) -> ExitCode:
             f"no segmentations in {output}", hint="run the participant level on this folder first"
         )
     for model in models:
-        path = output / f"group_seg-{model}.tsv"
+        path = output / f"group_seg-{model}{selected}.tsv"
         chosen = [s for s in segmentations if s.model.name == model]
         failed = [o for o in outcomes if o.failed and _model_name(o) == model]
         write_group_table(path, chosen, failed)
@@ -64,6 +68,22 @@ def list_participants(output: Path) -> list[str]:
     """List the labels of all participants that an output folder or its logs know."""
     folders = [*output.glob("sub-*/"), *output.glob("logs/seg-*/sub-*/")]
     return sorted({folder.name.removeprefix("sub-") for folder in folders})
+
+
+def choose_segmented(output: Path, asked: Sequence[str] | None) -> list[str]:
+    """Choose the participants of an output folder that are asked for; all of them for None.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or not all that are asked for.
+    """
+    available = list_participants(output)
+    if not available:
+        raise InputError(
+            f"no segmentations in {output}", hint="run the participant level on this folder first"
+        )
+    return choose_participants(available, asked, output)
 
 
 def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Segmentation]:

@@ -24,12 +24,22 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:
-    """What a process needs to load a network; equal settings share one loaded network."""
+    """What a process needs to load a network; equal settings share one loaded network.
+
+    Attributes
+    ----------
+    model : Path
+    device, precision : str
+    threads : int
+    memory_gb : float
+        What the process may take; 0 for no limit.
+    """
 
     model: Path
     device: str = "auto"
     precision: str = "auto"
     threads: int = 1
+    memory_gb: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +58,8 @@ class ScanJob:
         Value of a `MetadataPolicy`.
     save_probabilities : bool
     engine : EngineSettings
+    problem, hint : str
+        Why it cannot be done, where that is known already; empty otherwise.
     fingerprint : Mapping[str, Any]
         What the outputs depend on, see `workflow.fingerprint`.
     """
@@ -63,6 +75,8 @@ class ScanJob:
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
     engine: EngineSettings
+    problem: str = ""
+    hint: str = ""
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,6 +92,26 @@ class ScanJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OutputFile:
+    """A file that was written, and what tells whether it still is what was written.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the output folder, POSIX form.
+    size : int
+        In bytes.
+    mtime_ns : int
+    sha256 : str
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScanOutcome:
     """What came of a job; kept in the output folder's logs.
 
@@ -90,14 +124,17 @@ class ScanOutcome:
         Path relative to the dataset, POSIX form.
     model : Mapping[str, str]
         ``name``, ``version`` and ``sha256``.
-    outputs : tuple[str, ...]
-        Paths relative to the output folder, POSIX form; what is in them is not repeated here.
+    outputs : tuple[OutputFile, ...]
+        What is in them is not repeated here.
     flags : tuple[str, ...]
         What a reader should look at: notes on the file, the geometry and the metadata.
     seconds : Mapping[str, float]
         Step to duration.
     message, hint : str
         Why it failed; empty otherwise.
+    exit_code : int
+        What the whole run ends with, where it is the model or the device that cannot be used and
+        not the scan; 0 otherwise.
     crash_file : str
         Path of the crash file relative to the output folder; empty where there is none.
     finished : str
@@ -110,11 +147,12 @@ class ScanOutcome:
     entities: Mapping[str, str]
     input: str
     model: Mapping[str, str] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
     flags: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
     hint: str = ""
+    exit_code: int = 0
     crash_file: str = ""
     finished: str = ""
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
@@ -157,7 +195,7 @@ def outcome_from_json(text: str) -> ScanOutcome:
     content = json.loads(text)
     read = {
         "result": Result(content["result"]),
-        "outputs": tuple(content["outputs"]),
+        "outputs": tuple(OutputFile(**entry) for entry in content["outputs"]),
         "flags": tuple(content["flags"]),
     }
     return ScanOutcome(**(content | read))

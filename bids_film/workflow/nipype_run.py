@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bids_film.domain.errors import UsageError
+from bids_film.domain.errors import BidsFilmError, UsageError
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import PageJob
@@ -19,6 +20,14 @@ from bids_film.workflow.segment import close_workers
 from bids_film.workflow.state import LOGS
 
 Finished = Callable[[ScanJob], None]
+_OWN_ERROR = re.compile(r"^\s*bids_film\.domain\.errors\.\w+: (.+)$", re.MULTILINE)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short; the run says by itself what it could not write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 its name in the library
+        """Say nothing."""
 
 
 def run_nodes(
@@ -29,7 +38,7 @@ def run_nodes(
     resources: Resources,
     folder: Path,
     finished: Finished,
-) -> bool:
+) -> str:
     """Run all jobs, and then the pages that wait for them.
 
     Parameters
@@ -41,8 +50,8 @@ def run_nodes(
 
     Returns
     -------
-    bool
-        Whether every node ended well.
+    str
+        Why a node did not end well, of the first that did not; empty where all did.
     """
     _prepare_environment(folder)
     # nipype is imported this late because a dry run needs none of it, and reads its settings
@@ -67,25 +76,36 @@ def run_nodes(
             if status in {"end", "exception"} and node.name in named:
                 finished(named[node.name])
 
-        all_well = _run(workflow, _choose_plugin(options, resources, notify))
+        problem = _run(workflow, _choose_plugin(options, resources, notify))
     measured = folder / workflow.name / "resource_monitor.json"
     if measured.is_file():
-        shutil.copyfile(measured, log.with_suffix(".resources.json"))
-    return all_well
+        with suppress(OSError):
+            shutil.copyfile(measured, log.with_suffix(".resources.json"))
+    return problem
 
 
-def _run(workflow: Any, plugin: dict[str, Any]) -> bool:
+def _run(workflow: Any, plugin: dict[str, Any]) -> str:
     from bids_film.workflow.plugins import end_pool_processes  # noqa: PLC0415
 
     try:
         workflow.run(**plugin)
-    except Exception:
+    except BidsFilmError:
+        # What was found out of one scan that holds for all of them.
+        raise
+    except Exception as error:
         logging.getLogger("nipype.workflow").exception("at least one node failed")
-        return False
+        return _find_reason(error)
     finally:
         close_workers()
         end_pool_processes()
-    return True
+    return ""
+
+
+def _find_reason(error: Exception) -> str:
+    """Find what went wrong in the traceback of a node, which is all that nipype hands on."""
+    text = str(error.__cause__ or error).partition("\n\nWhen creating this crashfile")[0]
+    own = _OWN_ERROR.findall(text)
+    return str(own[-1]) if own else (text.strip().splitlines() or [repr(error)])[-1].strip()
 
 
 def _choose_plugin(
@@ -148,7 +168,7 @@ def _logging_to(path: Path, verbose: int) -> Iterator[None]:
     """Have nipype log to a file of this run instead of standard output."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("nipype")
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8", delay=True)]
+    handlers: list[logging.Handler] = [_LogFile(path, encoding="utf-8", delay=True)]
     if verbose:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
@@ -159,7 +179,8 @@ def _logging_to(path: Path, verbose: int) -> Iterator[None]:
         yield
     finally:
         logger.handlers[:] = before
-        handlers[0].close()
+        with suppress(OSError):
+            handlers[0].close()
 
 
 def _write_graph(workflow: Any, folder: Path) -> None:

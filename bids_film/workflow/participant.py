@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import bids_film
 from bids_film.derivatives.atomic import check_writable
 from bids_film.derivatives.dataset import write_dataset_files
 from bids_film.derivatives.names import participant_page
-from bids_film.domain.errors import ExitCode
+from bids_film.derivatives.sidecars import find_sidecars
+from bids_film.domain.errors import BidsFilmError, ExitCode, InputError, UsageError
 from bids_film.workflow.dry_run import describe_plan
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import Options
-from bids_film.workflow.pages import PageJob
+from bids_film.workflow.pages import PageJob, find_failures
 from bids_film.workflow.plan import Plan, make_plan
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
@@ -41,6 +43,13 @@ def run_participant(options: Options) -> ExitCode:
     if options.dry_run:
         sys.stdout.writelines(f"{line}\n" for line in describe_plan(plan))
         return ExitCode.DONE
+    jobs = () if options.reports_only else plan.pending
+    pages = _choose_pages(plan, jobs, options)
+    if options.reports_only and not pages:
+        raise InputError(
+            f"{options.output_dir} holds nothing of these participants to report",
+            hint="leave --reports-only out to segment them first",
+        )
     check_writable(options.output_dir)
     write_dataset_files(
         options.output_dir,
@@ -48,8 +57,6 @@ def run_participant(options: Options) -> ExitCode:
         version=bids_film.__version__,
         environment=os.environ,
     )
-    jobs = () if options.reports_only else plan.pending
-    pages = _choose_pages(plan, jobs, options)
     skipped = len(plan.scans) - len(jobs)
     if skipped and not options.reports_only:
         sys.stdout.write(f"{skipped} of {len(plan.scans)} scans are up to date\n")
@@ -67,13 +74,13 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         omp_nthreads=options.omp_nthreads,
         mem_gb=options.mem,
     )
-    ready = [_with_threads(job, resources) for job in jobs]
-    run = _Outcomes(ready)
+    ready = [_with_resources(job, resources, options) for job in jobs]
     with (
         run_folder(options.work_dir, clean=options.clean_workdir) as folder,
         Progress(len(ready), sys.stdout) as progress,
     ):
-        all_well = run_nodes(
+        run = _Outcomes(ready, folders=(options.output_dir, folder))
+        problem = run_nodes(
             ready,
             pages,
             options=options,
@@ -85,13 +92,14 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         # --stop-on-first-crash left unfinished has not failed.
         for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
-    return _sum_up(progress, len(pages), options, all_well=all_well)
+    return _sum_up(progress, len(pages), options, problem)
 
 
 class _Outcomes:
     """Outcomes of this run's jobs; one that left none has failed."""
 
-    def __init__(self, jobs: Sequence[ScanJob]) -> None:
+    def __init__(self, jobs: Sequence[ScanJob], *, folders: Sequence[Path]) -> None:
+        self._folders = folders
         self._unread = {job.state_file: job for job in jobs}
         for job in jobs:
             # What an earlier run left must not pass for an outcome of this one.
@@ -104,19 +112,36 @@ class _Outcomes:
     def read(self, job: ScanJob) -> ScanOutcome:
         self._unread.pop(job.state_file, None)
         outcome = read_outcome(job.state_file)
+        if outcome and outcome.exit_code:
+            raise _refusal(outcome)
         if outcome:
             return outcome
         return ScanOutcome(
             result=Result.FAILED,
             entities=job.entities,
             input=job.scan.relative_path,
-            message="it ended without an outcome",
+            message="it ended without an outcome" + self._find_write_problem(),
             hint=f"see the crash files and logs in {job.output_dir / LOGS}",
         )
 
+    def _find_write_problem(self) -> str:
+        for folder in self._folders:
+            try:
+                check_writable(folder)
+            except UsageError as error:
+                return f": {error.message}"
+        return ""
 
-def _with_threads(job: ScanJob, resources: Resources) -> ScanJob:
-    engine = dataclasses.replace(job.engine, threads=resources.threads)
+
+def _refusal(outcome: ScanOutcome) -> BidsFilmError:
+    """Make the error of a model or a device that cannot be used: no scan need be tried with it."""
+    kind = UsageError if outcome.exit_code == ExitCode.USAGE else InputError
+    return kind(outcome.message, hint=outcome.hint)
+
+
+def _with_resources(job: ScanJob, resources: Resources, options: Options) -> ScanJob:
+    share_gb = resources.memory_gb / resources.processes if options.mem else 0.0
+    engine = dataclasses.replace(job.engine, threads=resources.threads, memory_gb=share_gb)
     return dataclasses.replace(job, engine=engine)
 
 
@@ -129,22 +154,29 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
             dataset_root=options.bids_dir,
         )
         for participant in plan.participants
-        if options.reports_only
-        or participant in changed
-        or not participant_page(options.output_dir, participant).exists()
+        if _needs_page(participant, changed, options)
     ]
 
 
-def _sum_up(progress: Progress, pages: int, options: Options, *, all_well: bool) -> ExitCode:
+def _needs_page(participant: str, changed: Collection[str], options: Options) -> bool:
+    output = options.output_dir
+    if options.reports_only:
+        return bool(find_sidecars(output, participant) or find_failures(output, participant))
+    return participant in changed or not participant_page(output, participant).exists()
+
+
+def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> ExitCode:
     failed = len(progress.failed)
     done, left = progress.done - failed, progress.total - progress.done
     # The first crash ends the run before any page is written.
-    parts = f", {left} not finished; no" if left else f"; {pages}"
+    made = f"not all of {pages}" if problem and not failed else str(pages)
+    parts = f", {left} not finished; no" if left else f"; {made}"
     sys.stdout.write(f"{done} scans done, {failed} failed{parts} reports in {options.output_dir}\n")
     if failed:
         sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")
         for outcome in progress.failed[:20]:
             sys.stderr.write(f"  {outcome.input}: {outcome.message}\n")
-    elif not all_well:
-        sys.stderr.write(f"error: a report failed; see {options.output_dir / LOGS}\n")
-    return ExitCode.SCANS_FAILED if failed or not all_well else ExitCode.DONE
+    elif problem:
+        logs = options.output_dir / LOGS
+        sys.stderr.write(f"error: a report failed: {problem}\n  hint: see {logs}\n")
+    return ExitCode.SCANS_FAILED if failed or problem else ExitCode.DONE

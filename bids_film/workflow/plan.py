@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from bids_film.derivatives.names import check_names_differ
-from bids_film.domain.errors import BidsFilmError, ScanError, UsageError
+from bids_film.domain.errors import ScanError, UsageError
 from bids_film.domain.scan import MetadataSource, Scan, SourceKind
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
 from bids_film.metadata.encoder import Encoder
 from bids_film.metadata.overrides import (
     Row,
+    check_overrides,
     metadata_file_source,
     read_metadata_file,
     read_overrides,
 )
 from bids_film.metadata.parse import Status
-from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy, resolve
+from bids_film.metadata.resolve import FieldValue, resolve
 from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
 from bids_film.workflow.fingerprint import explain_run, make_fingerprint
@@ -40,13 +41,10 @@ class ScanPlan:
     job : ScanJob
     reason : str
         Why it has to be segmented; empty where its outputs are there and still hold.
-    problem : str
-        Why segmenting it will fail, where that is known already.
     """
 
     job: ScanJob
     reason: str = ""
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,21 +174,13 @@ def _plan_scan(
         on_missing_metadata=options.on_missing_metadata,
         save_probabilities=options.save_probabilities,
         engine=EngineSettings(model=path, device=options.device, precision=options.precision),
+        problem=scan.problem,
+        hint=scan.hint,
         fingerprint=fingerprint,
     )
     why = explain_run(read_outcome(state_file), fingerprint, options.output_dir)
     reason = "asked for by --force" if options.force and not why else why
-    return ScanPlan(job=job, reason=reason, problem=_find_problem(job))
-
-
-def _find_problem(job: ScanJob) -> str:
-    if not job.path.exists():
-        return "the file's content is not there (a dangling link: datalad get it)"
-    try:
-        check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
-    except BidsFilmError as error:
-        return error.message
-    return ""
+    return ScanPlan(job=job, reason=reason)
 
 
 def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan]) -> GivenMetadata:
@@ -201,27 +191,12 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     UsageError
         Where one of them is of no use to the model or to any of the scans.
     """
-    for assignment in options.metadata:
-        _check_assignment(assignment, encoder, options.model)
+    check_overrides(read_overrides(options.metadata), encoder.fields)
     file = options.metadata_file
     rows = read_metadata_file(file) if file else []
     if file:
         _check_metadata_file(file, rows, encoder, scans)
     return GivenMetadata(options.metadata, file, rows)
-
-
-def _check_assignment(assignment: str, encoder: Encoder, model: str) -> None:
-    # A typing mistake here would otherwise let the dataset's value win, for every scan.
-    values = [encoder.check(v) for v in resolve(encoder.fields, [read_overrides([assignment])])]
-    found = next((value for value in values if value.source), None)
-    if found is None:
-        known = ", ".join(field.name for field in encoder.fields) or "none"
-        raise UsageError(
-            f"--metadata {assignment}: no field that the model {model!r} reads takes this",
-            hint=f"its fields: {known}",
-        )
-    if found.value is None:
-        raise UsageError(f"--metadata {assignment}: {found.status}", hint=found.note)
 
 
 def _check_metadata_file(

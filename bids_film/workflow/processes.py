@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,3 +35,12 @@ def end_with_parent() -> None:
 
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def limit_memory(limit_gb: float) -> None:
+    """Have allocations of this process fail beyond a limit, instead of those of the whole machine.
+
+    Memory of a graphics card does not count, nor do the files that are mapped, such as libraries.
+    """
+    limit_bytes = int(limit_gb * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

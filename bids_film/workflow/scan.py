@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import bids_film
+from bids_film.derivatives.atomic import check_inside
 from bids_film.derivatives.names import OutputNames, output_names
 from bids_film.derivatives.nifti import write_labels, write_probabilities
 from bids_film.derivatives.sidecars import (
@@ -22,17 +23,21 @@ from bids_film.derivatives.sidecars import (
     write_sidecar,
 )
 from bids_film.derivatives.tables import measure_volumes, write_label_table
+from bids_film.domain.errors import ScanError
 from bids_film.domain.segmentation import ModelIdentity, RecordedValue, Segmentation
 from bids_film.domain.volume import Grid
+from bids_film.images.geometry import same_grid
 from bids_film.inference.engine import Engine, Prediction
-from bids_film.inputs.nifti import read_volume
+from bids_film.inputs.nifti import read_grid, read_volume
 from bids_film.metadata.fields import CategoricalField
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
 from bids_film.model.header import ModelHeader
+from bids_film.workflow.fingerprint import describe_output
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
 from bids_film.workflow.state import now
 
+_GRID_TOLERANCE_VOXELS = 0.01
 _PACKAGES = ("torch", "numpy", "nibabel", "scipy")
 
 
@@ -54,6 +59,8 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
     """
     header = engine.header
     seconds: dict[str, float] = {}
+    if job.problem:
+        raise ScanError(job.problem, hint=job.hint)
     check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
     with _timed(seconds, "read"):
         volume = read_volume(job.path)
@@ -69,7 +76,7 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         entities=job.entities,
         input=job.scan.relative_path,
         model=job.fingerprint.get("model", {}),
-        outputs=tuple(path.relative_to(job.output_dir).as_posix() for path in outputs),
+        outputs=tuple(describe_output(path, job.output_dir) for path in outputs),
         flags=find_flags(segmentation),
         seconds={step: round(duration_s, 3) for step, duration_s in seconds.items()},
         finished=now(),
@@ -118,10 +125,12 @@ def _write(
     grid: Grid,
     segmentation: Segmentation,
 ) -> list[Path]:
+    check_inside(names.folder, job.output_dir)
     # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
     # written last.
     remove_outputs(names, header.labels.structures)
     write_labels(names.labels, prediction.labels, grid)
+    _check_grid(names.labels, grid)
     write_label_table(names.table, segmentation.volumes)
     outputs = [names.labels, names.table]
     if job.save_probabilities and prediction.probabilities is not None:
@@ -133,6 +142,25 @@ def _write(
             outputs += [path, sidecar]
     write_sidecar(names.sidecar, segmentation)
     return [*outputs, names.sidecar]
+
+
+def _check_grid(labels: Path, grid: Grid) -> None:
+    """Compare what was written with the scan, voxel by voxel in the world: nothing may be moved.
+
+    Raises
+    ------
+    ScanError
+        Where a corner of the label map lies elsewhere than that of the scan.
+    """
+    written = read_grid(labels).grid
+    tolerance_mm = _GRID_TOLERANCE_VOXELS * min(grid.spacing_mm)
+    if not same_grid(written, grid, tolerance_mm=tolerance_mm):
+        labels.unlink()
+        raise ScanError(
+            f"the label map would lie elsewhere than the scan: shape {written.shape} for "
+            f"{grid.shape}, affine {written.affine.tolist()} for {grid.affine.tolist()}",
+            hint="this is a defect of bids-film: please report it with the scan's header",
+        )
 
 
 def _describe_software() -> Mapping[str, str]:

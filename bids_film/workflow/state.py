@@ -18,6 +18,7 @@ from bids_film.workflow.job import (
 )
 
 LOGS = "logs"
+_MORE_MEMORY = "give more memory (--mem), or run fewer scans at the same time (--nprocs)"
 
 
 def state_path(output_dir: Path, model: str, relative_path: str) -> Path:
@@ -45,17 +46,20 @@ def read_outcome(path: Path) -> ScanOutcome | None:
 def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]:
     """Outcomes of all models for one participant, or for all, in the order of their files."""
     paths = sorted((output_dir / LOGS).glob(f"seg-*/sub-{participant}/**/sub-*.json"))
-    return [outcome for outcome in map(read_outcome, paths) if outcome]
+    found = [outcome for outcome in map(read_outcome, paths) if outcome]
+    return [outcome for outcome in found if not outcome.exit_code]
 
 
 def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:
     """Turn an error into the outcome of a scan, and write a crash file with its details."""
     known = error if isinstance(error, BidsFilmError) else None
-    message = _shorten_paths(known.message if known else describe_error(error), job)
+    message = shorten_paths(known.message if known else describe_error(error), job)
     crash_file = _write_crash_file(job, message, details)
     hint = f"see {crash_file}; if it looks like a defect of bids-film, please report it"
+    if is_want_of_memory(error):
+        hint = _MORE_MEMORY
     if known:
-        hint = _shorten_paths(known.hint, job)
+        hint = shorten_paths(known.hint, job)
     return ScanOutcome(
         result=Result.FAILED,
         entities=job.entities,
@@ -69,23 +73,50 @@ def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> Scan
     )
 
 
+def record_refusal(job: ScanJob, error: BidsFilmError) -> ScanOutcome:
+    """Turn an error that no scan is to blame for into an outcome: the whole run ends with it."""
+    message, hint = error.message, error.hint
+    if is_want_of_memory(error.__cause__ or error):
+        message, hint = "there is not enough memory to load the model", _MORE_MEMORY
+    return ScanOutcome(
+        result=Result.FAILED,
+        entities=job.entities,
+        input=job.scan.relative_path,
+        message=message,
+        hint=hint,
+        exit_code=int(error.exit_code),
+        finished=now(),
+    )
+
+
 def describe_error(error: Exception) -> str:
     """One line for an error that is not ours."""
-    if isinstance(error, MemoryError):
+    if is_want_of_memory(error):
         return "not enough memory for this scan"
-    return f"{type(error).__name__}: {error}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that memory is used up."""
+    # torch raises a RuntimeError where numpy raises a MemoryError.
+    told = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in told)
+
+
+def shorten_paths(text: str, job: ScanJob) -> str:
+    """Take folders of this machine out of a text that goes into files which people share.
+
+    What is about the scan itself always stands beside its path, which need not be said twice.
+    """
+    for root in (job.dataset_root, job.output_dir):
+        text = text.replace(f"{root}/", "")
+    path = job.scan.relative_path
+    return "the image " + text.removeprefix(f"{path} ") if text.startswith(f"{path} ") else text
 
 
 def now() -> str:
     """Time of day in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _shorten_paths(text: str, job: ScanJob) -> str:
-    # Tables and pages are shared: where the data lie on this machine is nobody's business.
-    for root in (job.dataset_root, job.output_dir):
-        text = text.replace(f"{root}/", "")
-    return text
 
 
 def _write_crash_file(job: ScanJob, message: str, details: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.derivatives.tables import format_text
 
 Cell = str | float | None
-_FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,5 @@ def _format_cell(value: Cell) -> str:
     if value is None or value != value:  # noqa: PLR0124 only NaN differs from itself
         return "n/a"
     if isinstance(value, str):
-        text = " ".join(value.split())
-        # A spreadsheet would compute what begins like a formula, whoever wrote it.
-        return f"'{text}" if text.startswith(_FORMULA_STARTS) else text or "n/a"
+        return format_text(value)
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_film.derivatives.atomic import check_writable
-from bids_film.domain.errors import ExitCode, InputError, UsageError
+from bids_film.domain.errors import ExitCode, InputError, MetadataError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import read_filter_file
@@ -68,7 +68,11 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
             database_dir=options.bids_database_dir if number == 0 else None,
             validate=not options.skip_bids_validation,
         )
-    return leave_out(scans, recipe.data)
+    kept = leave_out(scans, recipe.data)
+    for scan in kept:
+        if scan.problem:
+            raise MetadataError(scan.problem, hint=scan.hint)
+    return kept
 
 
 def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:

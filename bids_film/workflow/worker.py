@@ -17,9 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_film.domain.errors import BidsFilmError, UsageError
 from bids_film.workflow.job import job_from_json, outcome_to_json
-from bids_film.workflow.processes import end_with_parent
-from bids_film.workflow.state import record_failure
+from bids_film.workflow.processes import end_with_parent, limit_memory
+from bids_film.workflow.state import record_failure, record_refusal
 
 if TYPE_CHECKING:
     from bids_film.inference.engine import Engine
@@ -49,7 +50,15 @@ def attempt_scan(job: ScanJob) -> ScanOutcome:
     from bids_film.workflow.scan import process_scan  # noqa: PLC0415
 
     try:
-        return process_scan(job, _load_engine(job.engine))
+        engine = _load_engine(job.engine)
+    except BidsFilmError as error:
+        return record_refusal(job, error)
+    except MemoryError as error:
+        return record_refusal(job, UsageError(f"out of memory: {error}"))
+    except Exception as error:  # noqa: BLE001 a defect of ours
+        return record_failure(job, error, details=traceback.format_exc())
+    try:
+        return process_scan(job, engine)
     except Exception as error:  # noqa: BLE001 one bad scan in a thousand costs one line
         return record_failure(job, error, details=traceback.format_exc())
 
@@ -58,6 +67,8 @@ def attempt_scan(job: ScanJob) -> ScanOutcome:
 def _load_engine(settings: EngineSettings) -> Engine:
     from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
 
+    if settings.memory_gb:
+        limit_memory(settings.memory_gb)
     return Engine.load(
         settings.model,
         device=settings.device,

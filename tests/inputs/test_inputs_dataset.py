@@ -165,13 +165,20 @@ def test_a_participant_without_a_row_has_no_source_of_that_kind(tmp_path: Path) 
     assert kinds == {SourceKind.SIDECAR, SourceKind.NAME}
 
 
-def test_a_broken_sidecar_is_named(tmp_path: Path) -> None:
+def test_a_broken_sidecar_concerns_its_scan_alone(tmp_path: Path) -> None:
     write_dataset(tmp_path)
     broken = tmp_path / "sub-02" / "anat" / "sub-02_T1w.json"
     broken.write_text('{"EchoTime": }')
-    with pytest.raises(MetadataError, match=r"sub-02_T1w\.json is not valid JSON"):
+    one, other = open_dataset(tmp_path)
+    assert (one.problem, bool(one.sources)) == ("", True)
+    assert "sub-02_T1w.json is not valid JSON" in other.problem
+
+
+def test_a_broken_file_of_the_whole_dataset_stops_it(tmp_path: Path) -> None:
+    write_dataset(tmp_path)
+    (tmp_path / "T1w.json").write_text('{"EchoTime": }')
+    with pytest.raises(MetadataError, match=r"T1w\.json is not valid JSON"):
         open_dataset(tmp_path)
-    assert len(open_dataset(tmp_path, participants=["01"])) == 1
 
 
 def test_a_path_with_dots_and_a_relative_path_open_the_same_dataset(

@@ -256,6 +256,14 @@ def test_the_sform_is_used_where_it_has_a_code_and_else_the_qform(
     )
 
 
+def test_a_qform_whose_handedness_is_left_out_is_read_as_the_standard_says(tmp_path: Path) -> None:
+    qform = make_affine((1, 1, 2), axes="RPS")
+    path = _write_with_forms(tmp_path / "scan.nii", qform, qform, (1, 0))
+    _edit_header(path, 76, "<f", 0.0)
+    mirrored = qform @ np.diag([1, 1, -1, 1])
+    np.testing.assert_allclose(read_volume(path).grid.affine, mirrored, atol=1e-6)
+
+
 def test_forms_that_disagree_are_said_with_the_millimetres(tmp_path: Path) -> None:
     sform = make_affine()
     shifted = make_affine(origin_mm=(-10, -20, -27.9))

@@ -218,7 +218,6 @@ def test_what_is_not_one_number_is_invalid(raw: Any) -> None:
         ("24", "in Years (decimal)", 24.0, Status.USED),
         ("24 y", "months", 24.0, Status.USED),
         ("24", "n/a", 24.0, Status.USED),
-        ("24", "years or months", 24.0, Status.USED),
         ("0", "months", 0.0, Status.USED),
     ],
 )
@@ -229,12 +228,17 @@ def test_the_unit_of_a_data_dictionary_is_heeded(
     assert (parsed.value, parsed.status) == (value, status)
 
 
-def test_a_unit_that_is_not_known_is_told() -> None:
-    assert (
-        "'moons' is not known: read as year"
-        in parse_value(known_field("age"), 5, unit="moons").note
-    )
-    assert "is not known" in parse_value(known_field("EchoTrainLength"), 5, unit="moons").note
+@pytest.mark.parametrize("unit", ["moons", "years or months"])
+def test_a_number_in_a_unit_that_is_not_known_is_not_used(unit: str) -> None:
+    parsed = parse_value(known_field("age"), 5, unit=unit)
+    assert (parsed.value, parsed.status) == (None, Status.INVALID)
+    assert f"the unit '{unit}' is not known: expected a number (in year" in parsed.note
+
+
+def test_a_unit_of_a_mere_number_is_told() -> None:
+    parsed = parse_value(known_field("EchoTrainLength"), 5, unit="moons")
+    assert parsed.value == 5
+    assert "'moons' is not known" in parsed.note
 
 
 def test_a_field_may_have_a_unit_of_its_own_or_another_one_of_a_dimension() -> None:

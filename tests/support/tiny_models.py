@@ -62,3 +62,14 @@ def change_content(change: Callable[[dict[str, Any]], object]) -> str:
     content = json.loads(header_to_text(make_header()))
     change(content)
     return json.dumps(content)
+
+
+def write_tiny_model(path: Path, **settings: Any) -> Path:
+    """Write the model with the weights that torch's seed gives."""
+    # Torch is imported only by the tests that compute.
+    from bids_film.model.checkpoint import save_checkpoint  # noqa: PLC0415
+    from bids_film.model.unet import build_network  # noqa: PLC0415
+
+    header = make_header(**settings)
+    save_checkpoint(path, header, build_network(header.network, header.encoder.spans))
+    return path

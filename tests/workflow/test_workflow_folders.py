@@ -35,6 +35,13 @@ def test_an_index_inside_the_input_is_refused(tmp_path: Path) -> None:
     assert "--bids-database-dir" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("name", ["work_dir", "bids_database_dir"])
+def test_a_work_folder_or_index_inside_the_output_is_refused(tmp_path: Path, name: str) -> None:
+    options = replace(make_options(tmp_path, "out"), **{name: tmp_path / "out/work"})
+    with pytest.raises(UsageError, match="no BIDS dataset any more"):
+        check_folders(options)
+
+
 @pytest.mark.parametrize("output", ["out", "in/derivatives/bids-film"])
 def test_folders_outside_and_in_derivatives_are_taken(tmp_path: Path, output: str) -> None:
     check_folders(make_options(tmp_path, output, "work"))

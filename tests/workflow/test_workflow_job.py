@@ -8,6 +8,7 @@ from workflow_jobs import MODEL, make_job
 
 from bids_film.domain.errors import ScanError
 from bids_film.workflow.job import (
+    OutputFile,
     Result,
     ScanOutcome,
     job_from_json,
@@ -38,7 +39,7 @@ def test_an_outcome_survives_json() -> None:
         entities={"sub": "01"},
         input="sub-01/anat/sub-01_T1w.nii.gz",
         model=MODEL,
-        outputs=("sub-01/anat/sub-01_dseg.nii.gz",),
+        outputs=(OutputFile(path="sub-01/anat/x.nii.gz", size=3, mtime_ns=5, sha256="ab"),),
         flags=("look: µ\nhere",),
         seconds={"read": 0.5},
         fingerprint={"options": {"precision": "auto"}},
@@ -76,7 +77,7 @@ def test_a_failure_is_recorded_with_a_crash_file_and_without_absolute_paths(tmp_
     error = ScanError(f"{job.path} is damaged", hint=f"copy {job.path} anew")
     outcome = record_failure(job, error, details="Traceback: …")
     assert outcome.failed
-    assert outcome.message == "sub-01/anat/sub-01_acq-a_T1w.nii.gz is damaged"
+    assert outcome.message == "the image is damaged"
     assert str(tmp_path) not in outcome.message + outcome.hint
     crash = (job.output_dir / outcome.crash_file).read_text(encoding="utf-8")
     assert "is damaged" in crash

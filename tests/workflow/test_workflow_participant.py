@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -85,38 +83,3 @@ def test_the_first_crash_ends_the_run_and_what_was_not_tried_has_not_failed(
     assert "0 scans done, 1 failed, 2 not finished; no reports" in out
     assert "sub-02" not in err
     assert not list((tmp_path / "out").glob("sub-*.html"))
-
-
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_leaves_no_process_and_no_half_file(
-    command: list[str], tmp_path: Path, signal_number: signal.Signals, processes: str
-) -> None:
-    with start([*command, "--nprocs", processes]) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        os.kill(process.pid, signal_number)
-        process.communicate(timeout=30)
-    expected = -signal_number if signal_number is signal.SIGKILL else 128 + signal_number
-    assert process.returncode == expected
-    deadline = time.monotonic() + 15
-    while _list_session(process.pid):
-        assert time.monotonic() < deadline, _list_session(process.pid)
-        time.sleep(0.1)
-    assert not list((tmp_path / "out").rglob(".bids-film-*.tmp"))
-    code, _, err = run(command)
-    assert code == 0, err
-    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 3
-
-
-def _list_session(session: int) -> list[str]:
-    """Process ids of a session that are still running."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, number = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(number) == session and state != "Z":
-            found.append(stat.parent.name)
-    return found

@@ -14,6 +14,7 @@ from workflow_models import write_header
 from bids_film.domain.errors import InputError, UsageError
 from bids_film.metadata.parse import Status
 from bids_film.workflow.dry_run import describe_plan
+from bids_film.workflow.fingerprint import describe_output
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.plan import Plan, make_plan
@@ -36,14 +37,14 @@ def options(tmp_path: Path) -> Options:
 def finish(job: ScanJob) -> None:
     output = job.output_dir / "sub-x_dseg.nii.gz"
     output.parent.mkdir(exist_ok=True)
-    output.touch()
+    output.write_bytes(b"labels")
     write_outcome(
         job.state_file,
         ScanOutcome(
             result=Result.DONE,
             entities=job.entities,
             input=job.scan.relative_path,
-            outputs=(output.name,),
+            outputs=(describe_output(output, job.output_dir),),
             fingerprint=job.fingerprint,
         ),
     )
@@ -99,6 +100,22 @@ def change_output(options: Options) -> Options:
     return options
 
 
+def damage_output(options: Options) -> Options:
+    # As many bytes as before.
+    (options.output_dir / "sub-x_dseg.nii.gz").write_bytes(b"lapels")
+    return options
+
+
+def truncate_output(options: Options) -> Options:
+    os.truncate(options.output_dir / "sub-x_dseg.nii.gz", 3)
+    return options
+
+
+def copy_output(options: Options) -> Options:
+    os.utime(options.output_dir / "sub-x_dseg.nii.gz", ns=(1, 1))
+    return options
+
+
 def change_nothing_but_force(options: Options) -> Options:
     return replace(options, force=True)
 
@@ -111,6 +128,9 @@ def change_nothing_but_force(options: Options) -> Options:
         (change_metadata, "changed since: metadata"),
         (change_option, "changed since: options"),
         (change_output, "output is gone: sub-x_dseg.nii.gz"),
+        (damage_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
+        (truncate_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
+        (copy_output, ""),
         (change_nothing_but_force, "asked for by --force"),
     ],
 )
@@ -163,12 +183,17 @@ def test_the_header_is_asked_for_what_nothing_else_tells(options: Options) -> No
 
 
 @pytest.mark.parametrize(
-    "assignment", ["Scanner=3", "Manufacturer=Unknown Inc", "MagneticFieldStrength=30000"]
+    ("assignment", "said"),
+    [
+        ("MagneticFieldStrenght=3", "did you mean 'MagneticFieldStrength'"),
+        ("Manufacturer=Unknown Inc", "none of the levels"),
+        ("MagneticFieldStrength=30000", "30000 G would be 3"),
+    ],
 )
 def test_metadata_on_the_command_line_that_cannot_be_used_is_a_usage_error(
-    options: Options, assignment: str
+    options: Options, assignment: str, said: str
 ) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=said):
         make_plan(replace(options, metadata=(assignment,)))
 
 
@@ -199,8 +224,23 @@ def test_a_dangling_link_is_told_and_never_counts_as_done(options: Options) -> N
     path = next((options.bids_dir / "sub-01/anat").glob("*T1w.nii.gz"))
     path.unlink()
     path.symlink_to("/nowhere/at/all.nii.gz")
-    scan = make_plan(options).scans[0]
-    assert "datalad get" in scan.problem
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert "would fail: the image is a link to a file that is not there" in text
+    assert "datalad get sub-01/anat/sub-01_T1w.nii.gz" in text
+
+
+@pytest.mark.parametrize("kept", [0, 100, 380, -1])
+def test_a_dry_run_foretells_a_truncated_image(options: Options, kept: int) -> None:
+    path = next((options.bids_dir / "sub-01/anat").glob("*T1w.nii.gz"))
+    path.write_bytes(path.read_bytes()[:kept])
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert text.count("would fail: the image is") == 1
+
+
+def test_a_dry_run_foretells_a_broken_sidecar(options: Options) -> None:
+    (options.bids_dir / "sub-02/anat/sub-02_T1w.json").write_text("{,}", encoding="utf-8")
+    text = "\n".join(describe_plan(make_plan(options)))
+    assert text.count("would fail: sub-02/anat/sub-02_T1w.json is not valid JSON") == 1
 
 
 def test_a_dry_run_tells_each_value_and_where_it_was_found(options: Options) -> None:

@@ -1,0 +1,64 @@
+"""Inject all faults of ``tests/faults``, and write what came of them into docs/reliability.md.
+
+    python -m benchmarks.faults.run [--times N]
+
+N is how often a signal is sent to each of parent, pool process and worker at a random moment. The
+exit code is that of the tests: a table is only written where all of them passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.provenance import describe_run
+from benchmarks.reliability import write_section
+
+_TESTS = Path(__file__).parents[2] / "tests" / "faults"
+
+
+def main() -> None:
+    """Run the suite with its ledger, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=100)
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder) / "ledger"
+        ledger.touch()
+        environment = {
+            "BIDS_FILM_FAULT_LEDGER": str(ledger),
+            "BIDS_FILM_FAULT_TIMES": str(options.times),
+        }
+        command = [sys.executable, "-m", "pytest", str(_TESTS), "-q", "--timeout=7200"]
+        code = subprocess.run(command, env=os.environ | environment, check=False).returncode
+        lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
+    if code == 0:
+        write_section("faults", _describe(lines, time.monotonic() - began))
+    sys.exit(code)
+
+
+def _describe(lines: list[dict[str, str]], duration_s: float) -> str:
+    counts = Counter((line["fault"], line["outcome"]) for line in lines)
+    rows = [f"| {fault} | {count} | {outcome} |" for (fault, outcome), count in counts.items()]
+    return "\n".join(
+        [
+            "| fault | times injected | outcome |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+            f"{sum(counts.values())} injections in {duration_s / 60:.0f} minutes.",
+            describe_run("faults/run.py"),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

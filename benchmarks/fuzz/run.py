@@ -1,0 +1,127 @@
+"""Fuzz all that reads files of others, and write how often into docs/reliability.md.
+
+    python -m benchmarks.fuzz.run --runs 1000000 [--seed N] [--target NAME]
+
+needs atheris (``pip install .[fuzz]``). Each target runs in a process of its own, guided by code
+that its inputs reach. An input that ends in anything but an error of ours is kept as ``crash-…`` in
+the current folder and named; the exit code is then 1. Inputs that reach new code are merged into
+``tests/fuzz/corpus``, of which only the smallest are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.fuzz.seeds import SEEDS
+from benchmarks.provenance import describe_run
+from benchmarks.reliability import write_section
+
+_CORPUS = Path(__file__).parents[2] / "tests" / "fuzz" / "corpus"
+_SHARES = {
+    "nifti": 0.1, "sidecar": 0.12, "tsv": 0.12, "given-metadata": 0.1, "toml": 0.06, "model": 0.06,
+    "filters": 0.14, "plugin": 0.06, "name": 0.14, "own-files": 0.1,
+}  # fmt: skip
+_LONGEST = {"nifti": 1024, "model": 4096, "toml": 4096}
+_KEPT_FILES, _KEPT_BYTES = 25, 4096
+
+
+def main() -> None:
+    """Fuzz one target in this process, or all of them in processes of their own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1_000_000, help="of all targets together")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", choices=SEEDS)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    options, rest = parser.parse_known_args()
+    if options.inside:
+        fuzz_here(options.target, options.inside, rest)
+    names = [options.target] if options.target else list(SEEDS)
+    rows, crashed = [], 0
+    for name in names:
+        began = time.monotonic()
+        runs = options.runs if options.target else round(options.runs * _SHARES[name])
+        done, edges, reason = fuzz_target(name, runs, options.seed)
+        crashed += bool(reason)
+        rows.append((name, done, edges, reason or "none"))
+        print(f"{name}: {done} inputs in {time.monotonic() - began:.0f} s, {reason or 'no crash'}")
+    if not options.target:
+        write_section("fuzzing", _describe(rows, options.seed))
+    sys.exit(1 if crashed else 0)
+
+
+def fuzz_target(name: str, runs: int, seed: int) -> tuple[int, int, str]:
+    """Fuzz a target: inputs that were tried, edges that they reached, and what crashed it."""
+    memory = Path("/dev/shm")  # noqa: S108 quicker than a disk
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        corpus = Path(folder) / "corpus"
+        corpus.mkdir()
+        for number, content in enumerate(SEEDS[name]()):
+            (corpus / f"seed-{number}").write_bytes(content)
+        known = [str(_CORPUS / name)] if (_CORPUS / name).is_dir() else []
+        longest = _LONGEST.get(name, 512)
+        flags = [f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", "-timeout=60"]
+        command = [sys.executable, "-m", "benchmarks.fuzz.run", "--inside", folder]
+        done = subprocess.run(
+            [*command, "--target", name, *flags, "-rss_limit_mb=4096", str(corpus), *known],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        _keep(corpus, _CORPUS / name)
+    lines = re.findall(r"^#(\d+)\s.*?cov: (\d+)", done.stderr, re.MULTILINE)
+    tried, edges = map(int, lines[-1]) if lines else (0, 0)
+    if done.returncode == 0:
+        return tried, edges, ""
+    sys.stderr.write(done.stdout[-3000:] + done.stderr[-3000:])
+    return tried, edges, f"exit code {done.returncode}"
+
+
+def fuzz_here(name: str, folder: Path, flags: list[str]) -> None:
+    """Fuzz a target in this process; libFuzzer ends it."""
+    import atheris  # noqa: PLC0415 only this process needs it
+
+    with atheris.instrument_imports(include=["bids_film", "nibabel", "tomllib", "json"]):
+        from benchmarks.fuzz.targets import TARGETS  # noqa: PLC0415
+
+    logging.disable(logging.WARNING)
+    target = TARGETS[name]
+    atheris.Setup([sys.argv[0], *flags], lambda data: target(data, folder))
+    atheris.Fuzz()
+
+
+def _keep(found: Path, corpus: Path) -> None:
+    """Keep the smallest of the inputs that reached new code."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    files = sorted(found.iterdir(), key=lambda file: (file.stat().st_size, file.name))
+    for old in corpus.iterdir():
+        old.unlink()
+    chosen = [file for file in files if file.stat().st_size <= _KEPT_BYTES]
+    step = max(1, len(chosen) // _KEPT_FILES)
+    for number, file in enumerate(chosen[::step][:_KEPT_FILES]):
+        shutil.copyfile(file, corpus / f"{number:02d}")
+
+
+def _describe(rows: list[tuple[str, int, int, str]], seed: int) -> str:
+    total = sum(done for _, done, _, _ in rows)
+    lines = [
+        "| target | inputs | edges of the code reached | crashes |",
+        "| --- | --- | --- | --- |",
+        *(f"| `{name}` | {done:,} | {edges:,} | {reason} |" for name, done, edges, reason in rows),
+        f"| all | {total:,} | | |",
+        "",
+        f"{describe_run('fuzz/run.py')} Seed {seed}.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Memory that runs out, several runs at once, models and devices that cannot be used."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fault_lab import BOUND_S, Lab, check_whole, find_times, finish, hash_outputs, note, start
+from safetensors.torch import load_file, save_file
+from support.bids_factory import make_affine, scan_path, write_dataset, write_image
+from support.tiny_models import write_tiny_model
+
+from bids_film.domain.errors import ScanError
+from bids_film.inputs.nifti import read_grid
+from bids_film.model.header import HEADER_KEY, header_to_text, read_header
+from bids_film.workflow import scan
+
+
+def test_one_scan_of_ten_that_needs_too_much_memory_is_named(tmp_path: Path) -> None:
+    bids = write_dataset(tmp_path / "bids", participants=[f"{n}" for n in range(10)])
+    rng = np.random.default_rng(0)
+    write_image(scan_path(bids, "4"), rng.integers(0, 99, (420, 420, 420), dtype=np.uint8))
+    write_tiny_model(tmp_path / "tiny.safetensors")
+    lab = Lab(folder=tmp_path)
+    code, out, err = finish(lab.command(tmp_path / "out", "--nprocs", 1, "--mem", 1.2))
+    assert code == 1, out + err
+    assert "9 scans done, 1 failed" in out
+    assert "sub-4_T1w.nii.gz: not enough memory for this scan" in err
+    assert "--mem" in out
+    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 9
+    note("memory runs out in one scan of ten", "nine done, the tenth named with its reason, exit 1")
+
+
+def test_too_little_memory_for_the_model_ends_the_run(lab: Lab, output: Path) -> None:
+    code, _, err = finish(lab.command(output, "--nprocs", 1, "--mem", 0.2))
+    assert code in (2, 3)
+    assert "not enough memory to load the model" in err
+    assert "Traceback" not in err
+    note("too little memory for the model", "the run ends at once with that reason")
+
+
+@pytest.mark.parametrize("runs", [2, 8][: find_times(1)])
+def test_runs_at_once_on_one_output_folder(lab: Lab, output: Path, runs: int) -> None:
+    began = [start(lab.command(output, "--nprocs", 1, "--force")) for _ in range(runs)]
+    for process in began:
+        out, err = process.communicate(timeout=BOUND_S * 2)
+        assert process.returncode == 0, out + err
+    check_whole(output)
+    assert hash_outputs(output) == lab.expected
+    code, out, err = finish(lab.command(output))
+    assert (code, out) == (0, "6 of 6 scans are up to date\n"), err
+    note(f"{runs} runs at once on one output folder", "each ends well; outputs the same to the bit")
+
+
+def damage_model(path: Path, damage: str) -> None:
+    state = load_file(path)
+    header = read_header(path)
+    name = min(state)
+    if damage == "NaN":
+        state[name].view(-1)[0] = float("nan")
+    elif damage == "missing":
+        del state[name]
+    elif damage == "shape":
+        state[name] = torch.zeros(3, 5)
+    elif damage == "extra":
+        state["one.too.many"] = torch.zeros(2)
+    save_file(state, path, metadata={HEADER_KEY: header_to_text(header)})
+
+
+@pytest.mark.parametrize("damage", ["NaN", "missing", "shape", "extra"])
+def test_a_model_that_cannot_be_used_ends_the_run_at_once(
+    lab: Lab, output: Path, tmp_path: Path, damage: str
+) -> None:
+    model = tmp_path / "tiny.safetensors"
+    shutil.copyfile(lab.folder / "tiny.safetensors", model)
+    damage_model(model, damage)
+    code, out, err = finish([*lab.command(output, "--nprocs", 2), "--model", str(model)])
+    assert code == 3, out + err
+    assert out == ""
+    assert err.count("error:") == 1
+    assert "the weights do not fit" in err
+    # No scan is to blame, and none counts as failed.
+    assert not list(output.glob("*.html"))
+    assert not list((output / "logs").glob("crash*"))
+    assert finish(lab.command(output, level="group"))[0] == 3
+    note(f"weights of a model: {damage}", "the run ends at once with one message, exit code 3")
+
+
+def test_a_device_that_is_not_there_ends_the_run_at_once(lab: Lab, output: Path) -> None:
+    number = torch.cuda.device_count()
+    code, out, err = finish(lab.command(output, "--device", f"cuda:{number}"))
+    assert code == 2, out + err
+    assert out == ""
+    assert err.startswith(f"error: --device cuda:{number}: this machine has {number} CUDA devices")
+    note("--device cuda without a card", "the run ends at once with one message, exit code 2")
+
+
+def test_without_a_network_nothing_is_different(lab: Lab, output: Path) -> None:
+    before = ["unshare", "-r", "-n"]
+    probe = [*before, "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9"]
+    assert subprocess.run(probe, capture_output=True, check=False).returncode != 0
+    code, _, err = finish(lab.command(output, "--nprocs", 2), before=before)
+    assert code == 0, err
+    assert hash_outputs(output) == lab.expected
+    note("no network (unshare -n)", "same outputs to the bit")
+
+
+def test_nothing_but_local_sockets_is_ever_asked_for(
+    lab: Lab, output: Path, tmp_path: Path
+) -> None:
+    # Each process of the run reports a connection before it is made.
+    hook = tmp_path / "sitecustomize.py"
+    report = tmp_path / "connections"
+    hook.write_text(
+        "import sys\n"
+        "def see(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'urllib.Request'):\n"
+        f"        open({str(report)!r}, 'a').write(f'{{event}} {{arguments}}\\n')\n"
+        "sys.addaudithook(see)\n"
+        f"open({str(tmp_path / 'loaded')!r}, 'a').write('x')\n"
+    )
+    root = Path(__file__).parents[2]
+    paths = {"PYTHONPATH": f"{tmp_path}:{root}"}
+    assert finish(lab.command(output, "--nprocs", 2), environment=paths)[0] == 0
+    assert finish(lab.command(output, level="group"), environment=paths)[0] == 0
+    # The command, two processes of the pool's workers, and the group.
+    assert len((tmp_path / "loaded").read_text()) >= 4
+    assert not report.exists() or report.read_text() == ""
+    note("a call home", "none is made by any process")
+
+
+@pytest.mark.skipif(find_times(1) < 100, reason="takes minutes: the fault table runs it")
+def test_one_bad_scan_of_a_thousand_costs_one_line(tmp_path: Path) -> None:
+    bids = write_dataset(tmp_path / "bids", participants=[f"{n:04d}" for n in range(1000)])
+    scan_path(bids, "0050").write_bytes(b"\x1f\x8b damaged")
+    write_tiny_model(tmp_path / "tiny.safetensors")
+    with start(Lab(folder=tmp_path).command(tmp_path / "out", "--nprocs", 2)) as process:
+        out, err = process.communicate(timeout=1800)
+    assert process.returncode == 1
+    assert "999 scans done, 1 failed" in out
+    assert len([line for line in err.splitlines() if "sub-0050" in line]) == 1
+    assert out.count("FAILED") == 1
+    note("one bad scan of a thousand", "999 done, one line names the other")
+
+
+def test_an_output_that_lies_elsewhere_than_its_scan_is_never_kept(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "a.nii.gz", affine=make_affine())
+    for shift in (np.diag([1, 1, 1.1, 1]), np.diag([-1.0, 1, 1, 1])):
+        moved = write_image(tmp_path / "b.nii.gz", affine=make_affine() @ shift)
+        with pytest.raises(ScanError, match="would lie elsewhere than the scan"):
+            scan._check_grid(moved, read_grid(image).grid)
+        assert not moved.exists()
+        note("label map moved off its scan", "refused with both affines; the file is removed")
+    same = shutil.copyfile(image, tmp_path / "same.nii.gz")
+    scan._check_grid(same, read_grid(image).grid)
