@@ -47,6 +47,10 @@ class ScanJob:
     on_missing_metadata : str
         Value of a `MetadataPolicy`.
     save_probabilities : bool
+    metadata_effect : str
+        With which other metadata the scan is segmented again: ``all``, ``withheld`` or ``none``.
+    command : str
+        That segments this participant again.
     engine : EngineSettings
     fingerprint : Mapping[str, Any]
         What the outputs depend on, see `workflow.fingerprint`.
@@ -62,6 +66,8 @@ class ScanJob:
     values: tuple[FieldValue, ...] = ()
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
+    metadata_effect: str = "all"
+    command: str = ""
     engine: EngineSettings
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
