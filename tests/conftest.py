@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job ignores Ctrl-C, and so would the programs that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "realdata: needs the real datasets; skipped without them")
+    config.addinivalue_line("markers", "browser: needs Chromium; fails without it")
 
 
 def _find_data() -> Path:

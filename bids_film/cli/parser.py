@@ -194,6 +194,12 @@ def _add_selection(parser: Parser) -> None:
         help="do not check the dataset_description and the file names first",
     )
     group.add_argument(
+        "--exclude-list",
+        metavar="FILE",
+        type=absolute_path,
+        help="TSV or JSON of a review: its rejected scans are left out (group, evaluate, train)",
+    )
+    group.add_argument(
         "--bids-database-dir",
         metavar="DIR",
         type=absolute_path,
@@ -233,6 +239,12 @@ def _add_output(parser: Parser) -> None:
         "--save-probabilities", action="store_true", help="write a probability map per structure"
     )
     group.add_argument(
+        "--metadata-effect",
+        choices=["all", "withheld", "none"],
+        help="for the report, segment again with each other level of the metadata and with none "
+        "(all, default), with none only (withheld), or not at all (none, fastest)",
+    )
+    group.add_argument(
         "--reports-only", action="store_true", help="write the reports anew, segment nothing"
     )
     group.add_argument(
@@ -261,7 +273,7 @@ def _add_evaluation(parser: Parser) -> None:
         "--compare-with",
         metavar="TSV",
         type=absolute_path,
-        help="evaluation table of another model on the same scans",
+        help="table of another run on the same scans (evaluate, group)",
     )
 
 

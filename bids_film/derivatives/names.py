@@ -64,6 +64,16 @@ class OutputNames:
         """Sidecar of one structure's probability map."""
         return self._path("probseg", ".json", label=structure.abbreviation)
 
+    def figure(self, what: str) -> Path:
+        """Map that only the report shows, such as ``entropy``; validators pass over its folder."""
+        stem = self.labels.name.removesuffix("_dseg.nii.gz")
+        return self.figures / f"{stem}_{what}.nii.gz"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of what only the report shows."""
+        return self.folder / "figures"
+
     def _path(self, suffix: str, extension: str, **more: str) -> Path:
         name = BidsName(entities={**self.entities, **more}, suffix=suffix, extension=extension)
         return self.folder / format_name(name)

@@ -18,6 +18,7 @@ _COMPRESSION = 6
 _NO_EXTENSIONS = b"\x00\x00\x00\x00"
 _DATA_OFFSET = 352
 _FULL_SCALE = 32767
+_PERCENT = 100
 _LABEL_TYPES = (np.uint8, np.int16, np.int32)
 """The three integer types that every viewer knows."""
 
@@ -66,6 +67,27 @@ def write_probabilities(path: Path, probabilities: NDArray[np.floating[Any]], gr
     """
     steps = np.rint(np.clip(probabilities, 0.0, 1.0) * np.float32(_FULL_SCALE)).astype(np.int16)
     _write_map(path, steps, grid, slope=1.0 / _FULL_SCALE)
+
+
+def write_entropy(path: Path, entropy: NDArray[np.floating[Any]], grid: Grid) -> None:
+    """Write a map of entropies from 0 to 1 in steps of 1/100, as many as an eye can tell apart.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``.
+    entropy : ndarray of float
+        Shape ``grid.shape``.
+    grid : Grid
+        Of the input.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written.
+    """
+    steps = np.rint(np.clip(entropy, 0.0, 1.0) * np.float32(_PERCENT)).astype(np.uint8)
+    _write_map(path, steps, grid, slope=1.0 / _PERCENT)
 
 
 def _write_map(path: Path, data: NDArray[Any], grid: Grid, *, slope: float) -> None:

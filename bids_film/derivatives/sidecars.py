@@ -18,9 +18,11 @@ from bids_film.derivatives.tables import describe_columns
 from bids_film.domain.errors import InputError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import (
+    Alternative,
     ModelIdentity,
     RecordedValue,
     Segmentation,
+    StructureChange,
     StructureVolume,
 )
 from bids_film.metadata.resolve import FieldValue
@@ -30,7 +32,7 @@ RAW_LINK = "raw"
 
 _LONGEST_RAW_VALUE = 200
 
-Record = TypeVar("Record", RecordedValue, ModelIdentity, Structure)
+Record = TypeVar("Record", RecordedValue, ModelIdentity, Structure, StructureChange, Alternative)
 
 
 def record_value(value: FieldValue, *, unit: str = "", trained_on: str = "") -> RecordedValue:
@@ -109,9 +111,24 @@ def segmentation_to_dict(segmentation: Segmentation) -> dict[str, Any]:
         "Model": _to_camel_keys(model),
         "ConditioningMetadata": [_to_camel_keys(value) for value in segmentation.values],
         "Structures": [
-            _to_camel_keys(item.structure) | {"Voxels": item.voxels, "VolumeMl": item.volume_ml}
+            _to_camel_keys(item.structure)
+            | {
+                "Voxels": item.voxels,
+                "VolumeMl": item.volume_ml,
+                "ExpectedDice": item.expected_dice,
+                "Entropy": item.entropy,
+            }
             for item in segmentation.volumes
         ],
+        "MetadataEffect": {
+            "Alternatives": [
+                _to_camel_keys(item)
+                | {"Changes": [_to_camel_keys(change) for change in item.changes]}
+                for item in segmentation.alternatives
+            ],
+            "Untried": segmentation.untried,
+        },
+        "EntropyFile": segmentation.entropy_file,
         "Notes": list(segmentation.notes),
         "Software": dict(segmentation.software),
         "Settings": dict(segmentation.settings),
@@ -128,6 +145,8 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
         Where it is the sidecar of something else.
     """
     (source,) = content["Sources"]
+    # Sidecars of earlier versions know nothing of it.
+    effect = content.get("MetadataEffect", {})
     return Segmentation(
         scan=str(source).removeprefix(bids_uri("")),
         labels_file=labels_file,
@@ -140,13 +159,27 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
                 structure=_from_camel_keys(Structure, entry),
                 voxels=int(entry["Voxels"]),
                 volume_ml=float(entry["VolumeMl"]),
+                expected_dice=_read_number(entry.get("ExpectedDice")),
+                entropy=_read_number(entry.get("Entropy")),
             )
             for entry in content["Structures"]
         ),
         notes=tuple(str(note) for note in content["Notes"]),
         software={str(key): str(value) for key, value in content["Software"].items()},
         settings={str(key): str(value) for key, value in content["Settings"].items()},
+        entropy_file=str(content.get("EntropyFile", "")),
+        alternatives=tuple(_read_alternative(entry) for entry in effect.get("Alternatives", [])),
+        untried=int(effect.get("Untried", 0)),
     )
+
+
+def _read_number(value: object) -> float | None:
+    return None if value is None else float(str(value))
+
+
+def _read_alternative(content: Mapping[str, Any]) -> Alternative:
+    changes = tuple(_from_camel_keys(StructureChange, entry) for entry in content["Changes"])
+    return _from_camel_keys(Alternative, {**content, "Changes": changes})
 
 
 def read_segmentation(sidecar: Path, output: Path) -> Segmentation:
@@ -186,7 +219,8 @@ def remove_outputs(names: OutputNames, structures: tuple[Structure, ...]) -> Non
     """Remove what an earlier run left for a scan; the sidecar first, as it vouches for the rest."""
     maps = [names.probabilities(structure) for structure in structures]
     maps_sidecars = [names.probabilities_sidecar(structure) for structure in structures]
-    for path in [names.sidecar, names.labels, names.table, *maps_sidecars, *maps]:
+    figures = sorted(names.figures.glob(names.figure("*").name))
+    for path in [names.sidecar, names.labels, names.table, *maps_sidecars, *maps, *figures]:
         path.unlink(missing_ok=True)
 
 
@@ -199,7 +233,9 @@ def _to_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _to_camel_keys(record: RecordedValue | ModelIdentity | Structure) -> dict[str, Any]:
+def _to_camel_keys(
+    record: RecordedValue | ModelIdentity | Structure | StructureChange | Alternative,
+) -> dict[str, Any]:
     return {_camel(item.name): getattr(record, item.name) for item in fields(record)}
 
 

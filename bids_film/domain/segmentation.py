@@ -85,11 +85,60 @@ class StructureVolume:
     structure : Structure
     voxels : int
     volume_ml : float
+    expected_dice, entropy : float or None
+        How sure the network was, see `inference.uncertainty`; None where it was not asked.
     """
 
     structure: Structure
     voxels: int
     volume_ml: float
+    expected_dice: float | None = None
+    entropy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StructureChange:
+    """What other metadata did to one structure, its parts included.
+
+    Attributes
+    ----------
+    name : str
+        Of the structure.
+    dice : float
+        Overlap with the delivered segmentation.
+    volume_ml : float
+    """
+
+    name: str
+    dice: float
+    volume_ml: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alternative:
+    """The same scan, segmented with other metadata.
+
+    Attributes
+    ----------
+    field : str
+        The one field that was told otherwise; empty where all were withheld.
+    value : str
+        Its level; empty where nothing was told.
+    labels_file : str
+        Path of the label map relative to the output folder, POSIX form.
+    changes : tuple[StructureChange, ...]
+        In the order of the model's label table.
+    """
+
+    field: str = ""
+    value: str = ""
+    labels_file: str = ""
+    changes: tuple[StructureChange, ...] = ()
+
+    @property
+    def lowest_dice(self) -> float:
+        """Overlap of the structure that changed most."""
+        return min((change.dice for change in self.changes), default=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +162,12 @@ class Segmentation:
         Package to version.
     settings : Mapping[str, str]
         Such as ``device`` and ``precision``.
+    entropy_file : str
+        Path of the map of entropies relative to the output folder; empty where there is none.
+    alternatives : tuple[Alternative, ...]
+        What other metadata would have given.
+    untried : int
+        Further levels that were not tried, as there are too many.
     """
 
     scan: str
@@ -123,6 +178,9 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     software: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     settings: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    entropy_file: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+    untried: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
+from bids_film.inference.uncertainty import Confidence, measure_confidence, measure_entropy
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.checkpoint import load_checkpoint
@@ -40,6 +41,10 @@ class Prediction:
         What it was computed with.
     notes : tuple[str, ...]
         What a reader should know of it.
+    entropy : ndarray or None
+        float32, shape ``grid.shape``, see `inference.uncertainty`; None where it was not asked for.
+    confidence : Mapping[str, Confidence]
+        By name of the structure; empty where it was not asked for.
     """
 
     labels: NDArray[np.uint16]
@@ -47,6 +52,8 @@ class Prediction:
     device: str = "cpu"
     precision: str = "fp32"
     notes: tuple[str, ...] = ()
+    entropy: NDArray[np.float32] | None = None
+    confidence: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 class Engine:
@@ -105,9 +112,14 @@ class Engine:
         return cls(header, network, device=chosen, precision=find_precision(precision, chosen))
 
     def predict(
-        self, volume: Volume, encoded: Encoded, *, probabilities: bool = False
+        self,
+        volume: Volume,
+        encoded: Encoded,
+        *,
+        probabilities: bool = False,
+        uncertainty: bool = False,
     ) -> Prediction:
-        """Segment a volume, told its metadata.
+        """Segment a volume, told its metadata; probabilities and uncertainty only if asked for.
 
         Raises
         ------
@@ -120,12 +132,15 @@ class Engine:
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
         labels = postprocess(values[channels], table, self.header.postprocessing)
+        entropy = measure_entropy(predicted) if uncertainty else None
         return Prediction(
             labels=np.ascontiguousarray(restore(labels, prepared.plan)),
             probabilities=_resample_back(predicted, prepared) if probabilities else None,
             device=str(self.device),
             precision=self.precision,
             notes=self._find_notes(labels),
+            entropy=None if entropy is None else _bring_back(entropy, prepared),
+            confidence={} if entropy is None else measure_confidence(predicted, entropy, table),
         )
 
     @torch.inference_mode()
@@ -189,8 +204,9 @@ def find_precision(name: str, device: torch.device) -> str:
 def _resample_back(
     predicted: NDArray[np.float32], prepared: Prepared
 ) -> tuple[NDArray[np.float32], ...]:
+    return tuple(_bring_back(channel, prepared) for channel in predicted[1:])
+
+
+def _bring_back(channel: NDArray[np.float32], prepared: Prepared) -> NDArray[np.float32]:
     plan = prepared.plan
-    return tuple(
-        np.ascontiguousarray(restore(resize(channel, plan.shape), plan))
-        for channel in predicted[1:]
-    )
+    return np.ascontiguousarray(restore(resize(channel, plan.shape), plan))

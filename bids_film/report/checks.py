@@ -29,6 +29,7 @@ class Verdict(StrEnum):
     PASSED = "passed"
     LOOK = "look"
     FAILED = "failed"
+    NOT_DONE = "not done"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +152,7 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
 def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:
     # A single slice has no neighbours to go on in, so its own axis has no edges.
     return {
-        side: set(np.unique(data.take(place, axis=axis)).tolist())
+        side: set(np.unique(np.moveaxis(data, axis, 0)[place]).tolist())
         for axis, sides in enumerate(_DIRECTIONS)
         if data.shape[axis] > 1
         for side, place in zip(sides, (0, -1), strict=True)

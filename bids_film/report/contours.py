@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +39,9 @@ def _closed_path(line: NDArray[np.float64]) -> str:
     return f"M{corners[0, 0]} {corners[0, 1]}l{moves.rstrip()}z"
 
 
-def _without_straight_points(points: NDArray[np.int64]) -> NDArray[Any]:
-    before = points - np.roll(points, 1, axis=0)
-    after = np.roll(points, -1, axis=0) - points
-    turns: NDArray[np.bool_] = np.any(before != after, axis=1)
-    return points[turns]
+def _without_straight_points(points: NDArray[np.int64]) -> NDArray[np.int64]:
+    after = np.diff(points, axis=0, append=points[:1])
+    before = np.concatenate([after[-1:], after[:-1]])
+    turns: NDArray[np.bool_] = (before[:, 0] != after[:, 0]) | (before[:, 1] != after[:, 1])
+    corners: NDArray[np.int64] = points[turns]
+    return corners

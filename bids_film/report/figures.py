@@ -1,79 +1,35 @@
-"""The picture: slices of a scan with the outlines of its structures.
+"""The pictures: slices of a scan with the outlines of its structures.
 
-Slices are shown as radiologists look at them: the patient's right is on the left of axial and
-coronal slices, the nose is on the left of sagittal ones. The browser scales each picture to
-millimetres, so that voxels of any shape keep their proportions.
+The browser scales each picture to millimetres, so that voxels of any shape keep their proportions.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from bids_film.domain.labels import LabelTable, Structure
-from bids_film.domain.volume import Volume
-from bids_film.images.geometry import Plan, plan_ras, reorient
-from bids_film.report.contours import outline
+from bids_film.report.stage import (
+    AXIAL,
+    Contour,
+    Plane,
+    Stage,
+    cut_slice,
+    draw_outlines,
+    encode_heat,
+    encode_picture,
+    find_stored_index,
+    to_gray,
+)
 
 SLICES = {"axial": 8, "coronal": 4, "sagittal": 4}
 """Slices of each plane, where all three are shown."""
 SLICES_OF_STACK = 12
-_STACK_ANISOTROPY = 3.0
-_MARGIN = 0.25
-_SMALLEST_MARGIN_MM = 10.0
 _ZOOM_WORTH_AN_OVERVIEW = 0.4
-_LONGEST_SIDE = 360
-_WEBP_QUALITY = 82
-_WINDOW_PERCENTILES = (0.5, 99.7)
-_ENOUGH_VOXELS = 500_000
+_HEATED = 4
 _HALF = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plane:
-    """How a slice of a RAS+ volume is laid on the page: which axes, and what its edges are.
-
-    Attributes
-    ----------
-    name : str
-    axis, across, down : int
-        Axes that the slice cuts, and that run to the right and downwards; both of the latter are
-        shown from their high end to their low end.
-    left, right, top, bottom : str
-        Anatomical directions at the edges.
-    """
-
-    name: str
-    axis: int
-    across: int
-    down: int
-    left: str
-    right: str
-    top: str
-    bottom: str
-
-
-AXIAL = Plane(name="axial", axis=2, across=0, down=1, left="R", right="L", top="A", bottom="P")
-CORONAL = Plane(name="coronal", axis=1, across=0, down=2, left="R", right="L", top="S", bottom="I")
-SAGITTAL = Plane(
-    name="sagittal", axis=0, across=1, down=2, left="A", right="P", top="S", bottom="I"
-)
-PLANES = (AXIAL, CORONAL, SAGITTAL)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Contour:
-    """Outline of one structure in one slice; coordinates as `contours.outline` gives them."""
-
-    structure: Structure
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +59,8 @@ class Tile:
     contours : tuple[Contour, ...]
     zoom : Box or None
         On an overview: what the other tiles of the row show.
+    heat : str
+        Data URI of what lies over the image; empty for nothing.
     """
 
     plane: Plane
@@ -114,6 +72,7 @@ class Tile:
     height_mm: float
     contours: tuple[Contour, ...]
     zoom: Box | None = None
+    heat: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,79 +91,57 @@ class Figure:
     oriented: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Stage:
-    """Image and labels in RAS+ order, and the part of them that is looked at."""
-
-    image: NDArray[np.float32]
-    labels: NDArray[np.integer[Any]]
-    plan: Plan
-    table: LabelTable
-    region: tuple[slice, slice, slice]
-    window: tuple[float, float]
-    overview_window: tuple[float, float]
-
-
-def draw_figure(volume: Volume, labels: NDArray[np.integer[Any]], table: LabelTable) -> Figure:
+def draw_figure(stage: Stage) -> Figure:
     """Draw a scan with the outlines of its structures.
 
     Thick-sliced scans and single slices are shown in the plane in which they were made, others in
     three planes. Pictures are cut to the surroundings of the segmentation; where that is a small
     part of the slice, an overview comes first.
+    """
+    if len(stage.planes) == 1:
+        counts = [SLICES_OF_STACK]
+    else:
+        counts = [SLICES[plane.name] for plane in stage.planes]
+    rows = zip(stage.planes, counts, strict=True)
+    return Figure(
+        rows=tuple(_draw_row(stage, plane, count) for plane, count in rows),
+        oriented=stage.oriented,
+    )
+
+
+def draw_heat(stage: Stage, entropy: NDArray[np.floating[Any]]) -> tuple[Tile, ...]:
+    """Draw the slices on which the network was least sure, with its entropy over them.
 
     Parameters
     ----------
-    volume : Volume
-    labels : ndarray of int
-        Shape ``volume.grid.shape``.
-    table : LabelTable
+    stage : Stage
+    entropy : ndarray
+        0 to 1, in the order of the stage.
     """
-    stage = _set_stage(volume, labels, table)
-    thickest = int(np.argmax(stage.plan.spacing_mm))
-    single = [axis for axis, length in enumerate(stage.image.shape) if length == 1]
-    if single or stage.plan.spacing_mm[thickest] >= _STACK_ANISOTROPY * min(stage.plan.spacing_mm):
-        axis = single[0] if single else thickest
-        planes = [(plane, SLICES_OF_STACK) for plane in PLANES if plane.axis == axis]
-    else:
-        planes = [(plane, SLICES[plane.name]) for plane in PLANES]
-    return Figure(
-        rows=tuple(_draw_row(stage, plane, count) for plane, count in planes),
-        oriented=volume.grid.qform_code > 0 or volume.grid.sform_code > 0,
+    plane = stage.planes[0]
+    others = tuple(axis for axis in range(3) if axis != plane.axis)
+    totals = entropy[stage.region].sum(axis=others)
+    start = stage.region[plane.axis].start
+    # Neighbouring slices show the same: one of each stretch is enough.
+    stretches = [part for part in np.array_split(np.arange(len(totals)), _HEATED) if part.size]
+    positions = [start + int(part[totals[part].argmax()]) for part in stretches]
+    ordered = sorted(positions, reverse=plane.axis == AXIAL.axis)
+    return tuple(_draw_tile(stage, plane, at, zoomed=True, heat=entropy) for at in ordered)
+
+
+def draw_difference(stage: Stage, other: Stage) -> tuple[Tile, Tile]:
+    """Draw the slice on which two segmentations of a scan differ most, once with each."""
+    plane = stage.planes[0]
+    axes = tuple(axis for axis in range(3) if axis != plane.axis)
+    differ = np.count_nonzero(stage.labels[stage.region] != other.labels[stage.region], axis=axes)
+    position = stage.region[plane.axis].start + int(differ.argmax())
+    return (
+        _draw_tile(stage, plane, position, zoomed=True),
+        _draw_tile(other, plane, position, zoomed=True),
     )
 
 
-def _set_stage(volume: Volume, labels: NDArray[np.integer[Any]], table: LabelTable) -> _Stage:
-    plan = plan_ras(volume.grid)
-    image, ordered = reorient(volume.data, plan), reorient(labels, plan)
-    region = _surroundings(ordered, plan.spacing_mm)
-    return _Stage(
-        image=image,
-        labels=ordered,
-        plan=plan,
-        table=table,
-        region=region,
-        window=_window(image[region]),
-        overview_window=_window(image),
-    )
-
-
-def _surroundings(
-    labels: NDArray[np.integer[Any]], spacing_mm: Sequence[float]
-) -> tuple[slice, slice, slice]:
-    ranges = []
-    for axis, (length, spacing) in enumerate(zip(labels.shape, spacing_mm, strict=True)):
-        others = tuple(other for other in range(3) if other != axis)
-        inside = np.flatnonzero(labels.any(axis=others))
-        if not inside.size:
-            ranges.append(slice(0, length))
-            continue
-        first, last = int(inside[0]), int(inside[-1]) + 1
-        margin = round(max(_MARGIN * (last - first), _SMALLEST_MARGIN_MM / spacing))
-        ranges.append(slice(max(0, first - margin), min(length, last + margin)))
-    return ranges[0], ranges[1], ranges[2]
-
-
-def _draw_row(stage: _Stage, plane: Plane, count: int) -> tuple[Tile, ...]:
+def _draw_row(stage: Stage, plane: Plane, count: int) -> tuple[Tile, ...]:
     across, down = stage.region[plane.across], stage.region[plane.down]
     area = (across.stop - across.start) * (down.stop - down.start)
     whole = stage.image.shape[plane.across] * stage.image.shape[plane.down]
@@ -226,37 +163,33 @@ def _choose_positions(labels: NDArray[np.integer[Any]], axis: int, count: int) -
     return sorted({int(inside[int(place)]) for place in places}, reverse=axis == AXIAL.axis)
 
 
-def _draw_tile(stage: _Stage, plane: Plane, position: int, *, zoomed: bool) -> Tile:
+def _draw_tile(
+    stage: Stage,
+    plane: Plane,
+    position: int,
+    *,
+    zoomed: bool,
+    heat: NDArray[np.floating[Any]] | None = None,
+) -> Tile:
     region = stage.region if zoomed else tuple(slice(0, length) for length in stage.image.shape)
-    pixels = _cut(stage.image, plane, position, region)
-    labels = _cut(stage.labels, plane, position, region)
+    pixels = cut_slice(stage.image, plane, position, region)
+    labels = cut_slice(stage.labels, plane, position, region)
     rows, columns = pixels.shape
     return Tile(
         plane=plane,
-        stored_index=_stored_index(stage.plan, plane.axis, position),
-        image=_encode(_to_gray(pixels, stage.window if zoomed else stage.overview_window)),
+        stored_index=find_stored_index(stage.plan, plane.axis, position),
+        image=encode_picture(to_gray(pixels, stage.window if zoomed else stage.overview_window)),
         columns=columns,
         rows=rows,
         width_mm=columns * stage.plan.spacing_mm[plane.across],
         height_mm=rows * stage.plan.spacing_mm[plane.down],
-        contours=_outlines(labels, stage.table),
+        contours=draw_outlines(labels, stage.table),
         zoom=None if zoomed else _zoom_box(stage, plane),
+        heat="" if heat is None else encode_heat(cut_slice(heat, plane, position, region)),
     )
 
 
-def _stored_index(plan: Plan, axis: int, position: int) -> int:
-    return plan.shape[axis] - 1 - position if plan.flips[axis] else position
-
-
-def _cut(data: NDArray[Any], plane: Plane, position: int, region: Sequence[slice]) -> NDArray[Any]:
-    part: list[slice | int] = list(region)
-    part[plane.axis] = position
-    sliced = data[tuple(part)]
-    # What is left has its axes in RAS order; across comes before down in all three planes.
-    return sliced.T[::-1, ::-1]
-
-
-def _zoom_box(stage: _Stage, plane: Plane) -> Box:
+def _zoom_box(stage: Stage, plane: Plane) -> Box:
     across, down = stage.region[plane.across], stage.region[plane.down]
     return Box(
         left=stage.image.shape[plane.across] - across.stop,
@@ -264,38 +197,3 @@ def _zoom_box(stage: _Stage, plane: Plane) -> Box:
         width=across.stop - across.start,
         height=down.stop - down.start,
     )
-
-
-def _outlines(labels: NDArray[np.integer[Any]], table: LabelTable) -> tuple[Contour, ...]:
-    paths = (
-        (structure, outline(np.isin(labels, table.indices_of(structure.name))))
-        for structure in table
-    )
-    return tuple(Contour(structure=structure, path=path) for structure, path in paths if path)
-
-
-def _window(region: NDArray[np.float32]) -> tuple[float, float]:
-    step = max(1, round((region.size / _ENOUGH_VOXELS) ** (1 / 3)))
-    sample = region[::step, ::step, ::step] if min(region.shape) > step else region
-    # Zeros around a brain without its skull would make everything else white.
-    values = sample[sample != 0]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = np.percentile(values, _WINDOW_PERCENTILES)
-    return float(low), float(high)
-
-
-def _to_gray(pixels: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
-    low, high = window
-    range_ = high - low if high > low else 1.0
-    gray: NDArray[np.uint8] = np.rint(np.clip((pixels - low) / range_, 0, 1) * 255).astype(np.uint8)
-    return gray
-
-
-def _encode(gray: NDArray[np.uint8]) -> str:
-    picture = Image.fromarray(gray)
-    if max(picture.size) > _LONGEST_SIDE:
-        picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=_WEBP_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

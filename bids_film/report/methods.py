@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bids_film.domain.segmentation import ModelIdentity, Segmentation
+from bids_film.report.templating import make_environment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +118,26 @@ def choose_references(segmentations: Sequence[Segmentation]) -> tuple[Reference,
         for reference in REFERENCES
         if conditioned or reference.key not in _ONLY_WITH_METADATA
     )
+
+
+def write_citation(segmentations: Sequence[Segmentation], version: str) -> Mapping[str, str]:
+    """Write methods and references as files to take into a manuscript.
+
+    Returns
+    -------
+    Mapping[str, str]
+        Text by file ending: ``md``, ``html`` and ``bib``.
+    """
+    environment = make_environment({})
+    content = {
+        "methods": write_methods(segmentations, version),
+        "references": choose_references(segmentations),
+        "version": version,
+    }
+    endings = ("md", "html", "bib")
+    return {
+        ending: environment.get_template(f"citation.{ending}").render(content) for ending in endings
+    }
 
 
 def _describe(model: ModelIdentity, segmentations: Sequence[Segmentation], version: str) -> str:

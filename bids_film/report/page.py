@@ -1,17 +1,17 @@
-"""What a participant's page shows, gathered from a segmentation and its two images."""
+"""What a participant's page shows, gathered from a segmentation and its images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.labels import LabelTable
-from bids_film.domain.segmentation import FailedScan, Segmentation
+from bids_film.domain.segmentation import Alternative, FailedScan, Segmentation
 from bids_film.domain.volume import Volume
+from bids_film.images.geometry import reorient
 from bids_film.report.checks import (
     Check,
     Verdict,
@@ -20,7 +20,29 @@ from bids_film.report.checks import (
     check_metadata,
     check_presence,
 )
-from bids_film.report.figures import Figure, draw_figure
+from bids_film.report.cohort import Spread, check_cohort
+from bids_film.report.figures import Figure, Tile, draw_difference, draw_figure, draw_heat
+from bids_film.report.quality import check_head, check_intensity, check_quality, check_symmetry
+from bids_film.report.stack import Stack, pack_stack
+from bids_film.report.stage import Stage, set_stage
+
+MOST_DIFFERENCES = 4
+"""Alternatives of which slices are shown; those that differ most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """An alternative, and the slice that it changed most.
+
+    Attributes
+    ----------
+    alternative : Alternative
+    delivered, other : Tile
+    """
+
+    alternative: Alternative
+    delivered: Tile
+    other: Tile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +54,32 @@ class ScanPage:
     segmentation : Segmentation
     figure : Figure or None
         None where the image can no longer be read.
+    stack : Stack or None
+        All slices, for the slider and the viewer.
+    heat : tuple[Tile, ...]
+        Where the network was least sure; empty where that was not kept.
+    differences : tuple[Difference, ...]
+        The alternatives that differ most, with pictures.
     checks : tuple[Check, ...]
+    cohort : Mapping[str, Spread]
+        Volumes of the other scans, by abbreviation; empty before the group level ran.
     """
 
     segmentation: Segmentation
     figure: Figure | None = None
+    stack: Stack | None = None
+    heat: tuple[Tile, ...] = ()
+    differences: tuple[Difference, ...] = ()
     checks: tuple[Check, ...] = ()
+    cohort: Mapping[str, Spread] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A scan that could not be segmented, with the text of its crash file."""
+
+    scan: FailedScan
+    crash_text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,30 +95,74 @@ class ParticipantPage:
     version : str
         Of this program.
     scans : tuple[ScanPage, ...]
-    failures : tuple[FailedScan, ...]
+    failures : tuple[Failure, ...]
     """
 
     participant: str
     dataset: str = ""
     version: str
     scans: tuple[ScanPage, ...] = ()
-    failures: tuple[FailedScan, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
-def build_scan_page(segmentation: Segmentation, volume: Volume | None, output: Volume) -> ScanPage:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanFiles:
+    """What the files of a scan hold.
+
+    Attributes
+    ----------
+    volume : Volume or None
+        The image; None where it is no longer there.
+    output : Volume
+        The label map: the file is checked, and not what was meant.
+    entropy : Volume or None
+        None where it is not there.
+    read_other : Callable
+        Reads the label map of an alternative; None where it is not there.
+    cohort : Mapping[str, Spread]
+        Volumes of all scans, by abbreviation.
+    """
+
+    volume: Volume | None
+    output: Volume
+    entropy: Volume | None = None
+    read_other: Callable[[Alternative], Volume | None] = lambda _: None
+    cohort: Mapping[str, Spread] = field(default_factory=dict)
+
+
+def build_scan_page(segmentation: Segmentation, files: ScanFiles) -> ScanPage:
     """Gather what the page shows of a segmented scan.
 
     Parameters
     ----------
     segmentation : Segmentation
         As read from the sidecar.
-    volume : Volume or None
-        The image, read from its file; None where it is no longer there.
-    output : Volume
-        The label map, read from its file: the file is checked, and not what was meant.
+    files : ScanFiles
     """
     table = LabelTable(structures=tuple(item.structure for item in segmentation.volumes))
+    checks = _check_outputs(segmentation, files, table)
+    if files.volume is None or files.output.data.shape != files.volume.grid.shape:
+        # Maps of another shape cannot be laid over the image; the geometry check has said so.
+        return ScanPage(segmentation=segmentation, checks=checks, cohort=files.cohort)
+    stage = set_stage(files.volume, files.output.data, table)
+    entropy = _on_stage(files.entropy, stage)
+    return ScanPage(
+        segmentation=segmentation,
+        figure=draw_figure(stage),
+        stack=pack_stack(stage, entropy),
+        heat=draw_heat(stage, entropy) if entropy is not None else (),
+        differences=tuple(_draw_differences(segmentation, files, stage)),
+        checks=(*checks, check_intensity(stage), *_present([check_head(stage)])),
+        cohort=files.cohort,
+    )
+
+
+def _check_outputs(
+    segmentation: Segmentation, files: ScanFiles, table: LabelTable
+) -> tuple[Check, ...]:
+    output = files.output
     checks = [
+        _compare_grids(files),
         check_presence(segmentation),
         check_field_of_view(
             output.data,
@@ -84,29 +170,43 @@ def build_scan_page(segmentation: Segmentation, volume: Volume | None, output: V
             table,
             in_slices=segmentation.model.dimensions == 2,  # noqa: PLR2004 (slices)
         ),
+        check_quality(segmentation),
+        check_symmetry(segmentation, output),
+        check_cohort(segmentation, files.cohort),
         check_metadata(segmentation),
     ]
-    if volume is None:
-        missing = Check(
-            name="Same grid as the image",
-            verdict=Verdict.LOOK,
-            detail="The image could not be read any more: neither compared nor shown.",
-        )
-        return _scan_page(segmentation, None, [missing, *checks])
-    geometry = check_geometry(volume.grid, output.grid)
-    figure = _draw_where_possible(volume, output.data, table)
-    return _scan_page(segmentation, figure, [geometry, *checks])
+    return tuple(_present(checks))
 
 
-def _draw_where_possible(
-    volume: Volume, labels: NDArray[np.integer[Any]], table: LabelTable
-) -> Figure | None:
-    # Maps of different shapes cannot be laid over each other; the geometry check has said so.
-    return draw_figure(volume, labels, table) if labels.shape == volume.grid.shape else None
+def _compare_grids(files: ScanFiles) -> Check:
+    if files.volume is not None:
+        return check_geometry(files.volume.grid, files.output.grid)
+    return Check(
+        name="Same grid as the image",
+        verdict=Verdict.LOOK,
+        detail="The image could not be read any more: neither compared nor shown.",
+    )
 
 
-def _scan_page(
-    segmentation: Segmentation, figure: Figure | None, checks: Sequence[Check | None]
-) -> ScanPage:
-    found = tuple(check for check in checks if check is not None)
-    return ScanPage(segmentation=segmentation, figure=figure, checks=found)
+def _on_stage(volume: Volume | None, stage: Stage) -> NDArray[Any] | None:
+    if volume is None or reorient(volume.data, stage.plan).shape != stage.labels.shape:
+        return None
+    return reorient(volume.data, stage.plan)
+
+
+def _draw_differences(
+    segmentation: Segmentation, files: ScanFiles, stage: Stage
+) -> Sequence[Difference]:
+    changed = [item for item in segmentation.alternatives if item.lowest_dice < 1]
+    shown = sorted(changed, key=lambda item: item.lowest_dice)[:MOST_DIFFERENCES]
+    found = []
+    for alternative in shown:
+        other = _on_stage(files.read_other(alternative), stage)
+        if other is not None:
+            delivered, told = draw_difference(stage, replace(stage, labels=other))
+            found.append(Difference(alternative=alternative, delivered=delivered, other=told))
+    return found
+
+
+def _present(checks: Sequence[Check | None]) -> list[Check]:
+    return [check for check in checks if check is not None]

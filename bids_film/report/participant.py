@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from functools import cache
 from pathlib import PurePosixPath
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from bids_film.domain.entities import parse_name
-from bids_film.domain.segmentation import RecordedValue
+from bids_film.domain.segmentation import (
+    Alternative,
+    RecordedValue,
+    StructureChange,
+    StructureVolume,
+)
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.figures import Tile
 from bids_film.report.methods import choose_references, write_methods
 from bids_film.report.page import ParticipantPage, ScanPage
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import (
+    make_environment,
+    pack_viewer,
+    read_asset,
+    write_policy,
+)
 
 _STATUS_WORDS = {
     "used": "used",
@@ -37,10 +50,14 @@ def render_participant(page: ParticipantPage) -> str:
     """
     segmentations = [scan.segmentation for scan in page.scans]
     template = _environment().get_template("participant.html")
+    script = read_asset("participant.js")
     return template.render(
         page=page,
         methods=write_methods(segmentations, page.version),
         references=choose_references(segmentations),
+        library=pack_viewer(),
+        script=Markup(script),  # noqa: S704 our own file, and nothing of a dataset in it
+        policy=write_policy(script),
     )
 
 
@@ -50,6 +67,11 @@ def _environment() -> jinja2.Environment:
         {
             "alt": describe_tile,
             "anchor": name_anchor,
+            "growth": format_growth,
+            "light": find_light,
+            "places": number_structures,
+            "stack": describe_stack,
+            "told": describe_alternative,
             "color": check_color,
             "concerns": list_concerns,
             "coordinate": format_coordinate,
@@ -73,6 +95,42 @@ def list_concerns(scan: ScanPage) -> list[Check]:
     """List the checks of a scan that did not pass, failures first."""
     order = (Verdict.FAILED, Verdict.LOOK)
     return [check for verdict in order for check in scan.checks if check.verdict is verdict]
+
+
+def find_light(scan: ScanPage) -> Verdict:
+    """Find the colour of the traffic light: that of the worst check."""
+    concerns = list_concerns(scan)
+    return concerns[0].verdict if concerns else Verdict.PASSED
+
+
+def number_structures(scan: ScanPage) -> dict[str, int]:
+    """Give each structure its number in the page's toggles."""
+    return {item.structure.name: place for place, item in enumerate(scan.segmentation.volumes)}
+
+
+def describe_stack(scan: ScanPage) -> dict[str, Any]:
+    """Gather what the slider and the viewer need, as plain JSON."""
+    assert scan.stack is not None  # noqa: S101 (the template asks first)
+    structures = [item.structure for item in scan.segmentation.volumes]
+    return asdict(scan.stack) | {
+        "names": [structure.name for structure in structures],
+        "colors": [check_color(structure.color) for structure in structures],
+        "oriented": scan.figure.oriented if scan.figure else False,
+    }
+
+
+def describe_alternative(alternative: Alternative) -> str:
+    """Say which metadata an alternative was told."""
+    if not alternative.field:
+        return "no metadata"
+    return f"{alternative.field}: {alternative.value}"
+
+
+def format_growth(change: StructureChange, delivered: StructureVolume) -> str:
+    """Write how a volume changed, in percent of the delivered one."""
+    if not delivered.volume_ml:
+        return f"{format_volume(change.volume_ml)} mL"
+    return f"{100 * (change.volume_ml / delivered.volume_ml - 1):+.1f} %"
 
 
 def title_scan(path: str) -> str:

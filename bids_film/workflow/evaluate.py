@@ -13,6 +13,7 @@ from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
+from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
@@ -103,7 +104,10 @@ def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iter
     """List the label maps in the output folder that have a reference."""
     participants = choose_segmented(options.output_dir, options.participant_label)
     found = False
+    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
     for segmentation in read_segmentations(options.output_dir, participants):
+        if segmentation.scan in excluded:
+            continue
         scan = _find_scan(segmentation, options.bids_dir)
         if segmentation.model.name == header.name and find_labels(scan, recipe.structures):
             found = True

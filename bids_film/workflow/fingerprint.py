@@ -34,6 +34,7 @@ def make_fingerprint(
             "precision": options.precision,
             "on_missing_metadata": options.on_missing_metadata,
             "save_probabilities": options.save_probabilities,
+            "metadata_effect": options.metadata_effect,
         },
         "program": {"version": bids_film.__version__},
     }

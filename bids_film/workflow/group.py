@@ -1,42 +1,65 @@
-"""Group level: one table per model with the volumes and flags of all participants."""
+"""Group level: one table and one page per model with the volumes and flags of all participants."""
 
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import bids_film
+from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
-from bids_film.domain.entities import parse_name
-from bids_film.domain.errors import ExitCode, InputError
+from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.folders import choose_participants
-from bids_film.workflow.flags import find_flags
+from bids_film.inputs.tables import index_rows, read_table
+from bids_film.report.group import GroupPage, render_group
+from bids_film.workflow.group_tables import (
+    COLUMNS,
+    COMPARISON_COLUMNS,
+    LAST_COLUMNS,
+    Row,
+    compare_volumes,
+    describe_structures,
+    done_row,
+    excluded_row,
+    failed_row,
+    find_spreads,
+    skipped_row,
+)
 from bids_film.workflow.job import ScanOutcome
 from bids_film.workflow.options import Options
+from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.state import read_outcomes
-from bids_film.workflow.tables import Cell, Column, write_table
+from bids_film.workflow.tables import Column, write_table
 
-Row = dict[str, Cell]
 
-_COLUMNS = {
-    "participant_id": Column(description="Participant label with its prefix"),
-    "session_id": Column(description="Session label with its prefix"),
-    "scan": Column(description="Path of the scan relative to the input dataset"),
-    "status": Column(description="done, or failed"),
-    "model_version": Column(description="Version of the model"),
-}
-_LAST_COLUMNS = {
-    "n_flags": Column(description="Number of flags"),
-    "flags": Column(description="What to look at: notes on file, geometry and metadata"),
-    "reason": Column(description="Why a scan failed"),
-}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupScans:
+    """What is known of all scans of one model.
+
+    Attributes
+    ----------
+    segmentations : Sequence[Segmentation]
+        Those that count: neither failed since nor excluded.
+    failed : Sequence[ScanOutcome]
+    excluded : Mapping[str, str]
+        Scan to note.
+    skipped : Sequence[str]
+        Participants of whom nothing was segmented.
+    """
+
+    segmentations: Sequence[Segmentation]
+    failed: Sequence[ScanOutcome] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    skipped: Sequence[str] = ()
 
 
 def run_group(options: Options) -> ExitCode:
-    """Write ``group_seg-<model>.tsv`` and its data dictionary for each model in the output folder.
+    """Write ``group_seg-<model>`` (``.tsv``, ``.json``, ``.html``) for each model in the folder.
 
     A table of some participants only goes beside that of all of them.
 
@@ -47,7 +70,8 @@ def run_group(options: Options) -> ExitCode:
     """
     output = options.output_dir
     participants = choose_segmented(output, options.participant_label)
-    selected = "_selected" if options.participant_label else ""
+    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
+    other = _read_other(options.compare_with) if options.compare_with else []
     segmentations = list(read_segmentations(output, participants))
     outcomes = [o for label in participants for o in read_outcomes(output, label)]
     models = sorted({s.model.name for s in segmentations} | {_model_name(o) for o in outcomes})
@@ -56,11 +80,14 @@ def run_group(options: Options) -> ExitCode:
             f"no segmentations in {output}", hint="run the participant level on this folder first"
         )
     for model in models:
-        path = output / f"group_seg-{model}{selected}.tsv"
-        chosen = [s for s in segmentations if s.model.name == model]
-        failed = [o for o in outcomes if o.failed and _model_name(o) == model]
-        write_group_table(path, chosen, failed)
-        sys.stdout.write(f"{path}: {len(chosen)} scans, {len(failed)} failed\n")
+        scans = _choose_scans(
+            [s for s in segmentations if s.model.name == model],
+            [o for o in outcomes if o.failed and _model_name(o) == model],
+            excluded,
+            _find_skipped(options, participants),
+        )
+        path = _write_group(model, scans, other, options)
+        sys.stdout.write(f"{path}: {describe_scans(scans)}\n")
     return ExitCode.DONE
 
 
@@ -93,61 +120,110 @@ def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Se
             yield read_segmentation(sidecar, output)
 
 
-def write_group_table(
-    path: Path, segmentations: Sequence[Segmentation], failed: Sequence[ScanOutcome]
-) -> None:
-    """Write one row per scan; a scan that failed after an earlier success counts as failed."""
-    gone = {outcome.input for outcome in failed}
-    structures: dict[str, Structure] = {}
-    rows = [_failed_row(outcome) for outcome in failed]
-    for segmentation in segmentations:
-        if segmentation.scan not in gone:
-            rows.append(_done_row(segmentation))
-            structures |= {_column(v.structure): v.structure for v in segmentation.volumes}
-    volumes = {
-        name: Column(description=f"Volume of {structure.name}, its parts included", unit="mL")
-        for name, structure in structures.items()
-    }
-    rows.sort(key=lambda row: str(row["scan"]))
-    write_table(path, _COLUMNS | volumes | _LAST_COLUMNS, rows)
+def describe_scans(scans: GroupScans) -> str:
+    """Count the scans in words."""
+    counts = f"{len(scans.segmentations)} scans, {len(scans.failed)} failed"
+    more = {"excluded": scans.excluded, "participants skipped": scans.skipped}
+    return ", ".join([counts, *(f"{len(own)} {what}" for what, own in more.items() if own)])
 
 
-def _done_row(segmentation: Segmentation) -> Row:
-    flags = find_flags(segmentation)
-    volumes: Row = {_column(v.structure): v.volume_ml for v in segmentation.volumes}
-    return (
-        _identify(segmentation.scan)
-        | volumes
-        | {
-            "status": "done",
-            "model_version": segmentation.model.version,
-            "n_flags": len(flags),
-            "flags": "; ".join(flags),
-        }
+def make_rows(scans: GroupScans) -> list[Row]:
+    """Write one row per scan, in the order of their paths."""
+    spreads = find_spreads(scans.segmentations)
+    rows = [
+        *(failed_row(outcome) for outcome in scans.failed),
+        *(done_row(segmentation, spreads) for segmentation in scans.segmentations),
+        *(excluded_row(scan, note) for scan, note in scans.excluded.items()),
+        *(skipped_row(participant) for participant in scans.skipped),
+    ]
+    return sorted(rows, key=lambda row: (str(row["participant_id"]), str(row.get("scan") or "")))
+
+
+def _choose_scans(
+    segmentations: Sequence[Segmentation],
+    failed: Sequence[ScanOutcome],
+    excluded: Mapping[str, str],
+    skipped: Sequence[str],
+) -> GroupScans:
+    """Let each scan count once; one that failed after an earlier success counts as failed."""
+    gone = {outcome.input for outcome in failed} | set(excluded)
+    own = {item.scan for item in segmentations} | {outcome.input for outcome in failed}
+    return GroupScans(
+        segmentations=[item for item in segmentations if item.scan not in gone],
+        failed=[outcome for outcome in failed if outcome.input not in excluded],
+        excluded={scan: note for scan, note in excluded.items() if scan in own},
+        skipped=skipped,
     )
 
 
-def _failed_row(outcome: ScanOutcome) -> Row:
-    return _identify(outcome.input) | {
-        "status": "failed",
-        "model_version": outcome.model.get("version"),
-        "reason": outcome.message,
+def _write_group(
+    model: str, scans: GroupScans, other: Sequence[Mapping[str, str]], options: Options
+) -> Path:
+    """Write table, data dictionary and page of one model; the path is that of the table."""
+    selected = "_selected" if options.participant_label else ""
+    path = options.output_dir / f"group_seg-{model}{selected}.tsv"
+    rows = make_rows(scans)
+    structures = {
+        item.structure.abbreviation: item.structure
+        for segmentation in scans.segmentations
+        for item in segmentation.volumes
     }
+    columns = _describe_columns(list(structures.values()), scans.segmentations)
+    write_table(path, columns, rows)
+    compared = compare_volumes(rows, other, list(structures.values()))
+    if compared:
+        comparison = path.with_name(f"{path.stem}_comparison.tsv")
+        write_table(comparison, COMPARISON_COLUMNS, compared)
+    people = _read_people(options.bids_dir)
+    page = GroupPage(
+        model=model,
+        dataset=read_dataset_name(options.bids_dir),
+        version=bids_film.__version__,
+        columns=columns,
+        rows=rows,
+        structures=tuple(structures.values()),
+        segmentations=scans.segmentations,
+        people=people,
+        compared=compared,
+        compared_with=options.compare_with.name if options.compare_with else "",
+    )
+    write_text_atomically(path.with_suffix(".html"), render_group(page))
+    return path
 
 
-def _identify(scan: str) -> Row:
-    name = parse_name(Path(scan).name)
-    labels = defaultdict(str, name.entities if name else {})
-    session = labels["ses"]
-    return {
-        "participant_id": f"sub-{labels['sub']}",
-        "session_id": f"ses-{session}" if session else None,
-        "scan": scan,
-    }
+def _describe_columns(
+    structures: Sequence[Structure], segmentations: Sequence[Segmentation]
+) -> dict[str, Column]:
+    fields = dict.fromkeys(value.field for item in segmentations for value in item.values)
+    told = {name: Column(description=f"{name} as the model was told") for name in fields}
+    return COLUMNS | describe_structures(structures) | told | LAST_COLUMNS
 
 
-def _column(structure: Structure) -> str:
-    return f"{structure.abbreviation}_volume_ml"
+def _find_skipped(options: Options, participants: Iterable[str]) -> list[str]:
+    if options.participant_label or not options.bids_dir.is_dir():
+        return []
+    there = {path.name.removeprefix("sub-") for path in options.bids_dir.glob("sub-*/")}
+    return sorted(there - set(participants))
+
+
+def _read_people(bids_dir: Path) -> dict[str, Mapping[str, str]]:
+    """Read the columns of ``participants.tsv``; a table that cannot be used is named and left."""
+    path = bids_dir / "participants.tsv"
+    if not path.exists():
+        return {}
+    try:
+        table = read_table(path, required="participant_id")
+        rows = index_rows(table, [("participant_id", "sub-")])
+    except MetadataError as problem:
+        sys.stderr.write(f"warning: the page does without participants.tsv: {problem}\n")
+        return {}
+    return {f"sub-{label}": row.values for (label,), row in rows.items()}
+
+
+def _read_other(path: Path) -> list[Mapping[str, str]]:
+    if not path.is_file():
+        raise InputError(f"--compare-with: {path} is not there", hint="give a group_seg-….tsv")
+    return [row.values for row in read_table(path, required="scan").rows]
 
 
 def _model_name(outcome: ScanOutcome) -> str:

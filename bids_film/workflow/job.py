@@ -57,6 +57,10 @@ class ScanJob:
     on_missing_metadata : str
         Value of a `MetadataPolicy`.
     save_probabilities : bool
+    metadata_effect : str
+        With which other metadata the scan is segmented again: ``all``, ``withheld`` or ``none``.
+    command : str
+        That segments this participant again.
     engine : EngineSettings
     problem, hint : str
         Why it cannot be done, where that is known already; empty otherwise.
@@ -74,6 +78,8 @@ class ScanJob:
     values: tuple[FieldValue, ...] = ()
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
+    metadata_effect: str = "all"
+    command: str = ""
     engine: EngineSettings
     problem: str = ""
     hint: str = ""

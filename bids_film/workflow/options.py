@@ -46,7 +46,9 @@ class Options:
     by : str
         Column whose values divide the scans of an evaluation; empty for none.
     compare_with : Path or None
-        Table of another evaluation.
+        Table of another evaluation, or of another group.
+    exclude_list : Path or None
+        Scans that a review rejected.
     verbose : int
         How often ``-v`` was given.
     """
@@ -64,6 +66,7 @@ class Options:
     metadata_file: Path | None = None
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
+    metadata_effect: str = "all"
     reports_only: bool = False
     dry_run: bool = False
     force: bool = False
@@ -81,5 +84,6 @@ class Options:
     part: str = ""
     by: str = ""
     compare_with: Path | None = None
+    exclude_list: Path | None = None
     config_file: Path | None = None
     verbose: int = 0

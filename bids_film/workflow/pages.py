@@ -14,12 +14,18 @@ from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.dataset import DESCRIPTION
 from bids_film.derivatives.names import participant_page
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
-from bids_film.domain.errors import ScanError
-from bids_film.domain.segmentation import FailedScan
-from bids_film.workflow.state import read_outcomes
+from bids_film.domain.errors import MetadataError, ScanError
+from bids_film.domain.segmentation import FailedScan, Segmentation
+from bids_film.domain.volume import Volume
+from bids_film.inputs.nifti import read_volume
+from bids_film.inputs.tables import read_table
+from bids_film.workflow.state import LOGS, read_outcomes
 
 if TYPE_CHECKING:
-    from bids_film.report.page import ScanPage
+    from bids_film.report.cohort import Spread
+    from bids_film.report.page import Failure, ScanPage
+
+_LONGEST_CRASH_TEXT = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,31 +75,87 @@ def write_page(page: PageJob) -> Path:
     from bids_film.report.participant import render_participant  # noqa: PLC0415
 
     output = page.output_dir
+    scans = [_build_part(sidecar, page) for sidecar in find_sidecars(output, page.participant)]
+    failed = find_failures(output, page.participant)
     content = ParticipantPage(
         participant=page.participant,
         dataset=read_dataset_name(page.dataset_root),
         version=bids_film.__version__,
-        scans=tuple(
-            _build_part(sidecar, page) for sidecar in find_sidecars(output, page.participant)
-        ),
-        failures=tuple(find_failures(output, page.participant)),
+        scans=tuple(scans),
+        failures=tuple(_describe_failure(scan, output) for scan in failed),
     )
     path = participant_page(output, page.participant)
     write_text_atomically(path, render_participant(content))
+    write_citations([scan.segmentation for scan in scans], output)
     return path
 
 
-def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
-    from bids_film.inputs.nifti import read_volume  # noqa: PLC0415
-    from bids_film.report.page import build_scan_page  # noqa: PLC0415
+def write_citations(segmentations: list[Segmentation], output: Path) -> None:
+    """Write methods and references of each model as Markdown, HTML and BibTeX into the logs.
 
-    segmentation = read_segmentation(sidecar, page.output_dir)
-    volume = None
-    # The page says where the image is no longer there or can no longer be read.
+    They depend on the model alone, so participants that end together write the same.
+    """
+    from bids_film.report.methods import write_citation  # noqa: PLC0415
+
+    for name in {item.model.name for item in segmentations}:
+        own = [item for item in segmentations if item.model.name == name]
+        for ending, text in write_citation(own, bids_film.__version__).items():
+            path = output / LOGS / f"CITATION_seg-{name}.{ending}"
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                write_text_atomically(path, text)
+
+
+def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
+    from bids_film.report.page import ScanFiles, build_scan_page  # noqa: PLC0415
+
+    output = page.output_dir
+    segmentation = read_segmentation(sidecar, output)
+    entropy = segmentation.entropy_file
+    files = ScanFiles(
+        volume=_read_if_there(page.dataset_root / segmentation.scan),
+        output=read_volume(output / segmentation.labels_file, labels=True),
+        entropy=_read_if_there(output / entropy) if entropy else None,
+        read_other=lambda other: _read_if_there(output / other.labels_file, labels=True),
+        cohort=read_cohort(output, segmentation.model.name),
+    )
+    return build_scan_page(segmentation, files)
+
+
+def read_cohort(output: Path, model: str) -> dict[str, Spread]:
+    """Read how volumes spread over the scans of the group table; empty where there is none yet."""
+    from bids_film.report.cohort import measure_spread  # noqa: PLC0415
+
+    path, ending = output / f"group_seg-{model}.tsv", "_volume_ml"
+    if not path.exists():
+        return {}
+    try:
+        table = read_table(path, required="scan")
+        rows = [row.values for row in table.rows]
+        columns = [name for name in table.columns if name.endswith(ending)]
+        volumes = {
+            name: [float(row[name]) for row in rows if row[name] != "n/a"] for name in columns
+        }
+    except (MetadataError, ValueError):
+        # Somebody's own edits: the group level writes it anew.
+        return {}
+    return {name.removesuffix(ending): measure_spread(own) for name, own in volumes.items() if own}
+
+
+def _read_if_there(path: Path, *, labels: bool = False) -> Volume | None:
+    # The page says what is no longer there or can no longer be read.
     with suppress(ScanError):
-        volume = read_volume(page.dataset_root / segmentation.scan)
-    output = read_volume(page.output_dir / segmentation.labels_file, labels=True)
-    return build_scan_page(segmentation, volume, output)
+        return read_volume(path, labels=labels)
+    return None
+
+
+def _describe_failure(failed: FailedScan, output: Path) -> Failure:
+    from bids_film.report.page import Failure  # noqa: PLC0415
+
+    text = ""
+    with suppress(OSError):
+        if failed.crash_file:
+            text = (output / failed.crash_file).read_text(encoding="utf-8", errors="replace")
+    return Failure(scan=failed, crash_text=text[-_LONGEST_CRASH_TEXT:])
 
 
 def read_dataset_name(root: Path) -> str:

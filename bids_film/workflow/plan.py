@@ -26,6 +26,7 @@ from bids_film.metadata.parse import Status
 from bids_film.metadata.resolve import FieldValue, resolve
 from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
+from bids_film.workflow.command import describe_command
 from bids_film.workflow.fingerprint import explain_run, make_fingerprint
 from bids_film.workflow.job import EngineSettings, ScanJob
 from bids_film.workflow.options import Options
@@ -173,6 +174,8 @@ def _plan_scan(
         values=values,
         on_missing_metadata=options.on_missing_metadata,
         save_probabilities=options.save_probabilities,
+        metadata_effect=options.metadata_effect,
+        command=describe_command(options, scan.participant),
         engine=EngineSettings(model=path, device=options.device, precision=options.precision),
         problem=scan.problem,
         hint=scan.hint,

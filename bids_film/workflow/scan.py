@@ -9,13 +9,14 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import bids_film
 from bids_film.derivatives.atomic import check_inside
 from bids_film.derivatives.names import OutputNames, output_names
-from bids_film.derivatives.nifti import write_labels, write_probabilities
+from bids_film.derivatives.nifti import write_entropy, write_labels, write_probabilities
 from bids_film.derivatives.sidecars import (
     record_value,
     remove_outputs,
@@ -24,7 +25,12 @@ from bids_film.derivatives.sidecars import (
 )
 from bids_film.derivatives.tables import measure_volumes, write_label_table
 from bids_film.domain.errors import ScanError
-from bids_film.domain.segmentation import ModelIdentity, RecordedValue, Segmentation
+from bids_film.domain.segmentation import (
+    ModelIdentity,
+    RecordedValue,
+    Segmentation,
+    StructureVolume,
+)
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import same_grid
 from bids_film.inference.engine import Engine, Prediction
@@ -32,6 +38,7 @@ from bids_film.inputs.nifti import read_grid, read_volume
 from bids_film.metadata.fields import CategoricalField
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
 from bids_film.model.header import ModelHeader
+from bids_film.workflow.effect import find_effect
 from bids_film.workflow.fingerprint import describe_output
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
@@ -66,10 +73,19 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         volume = read_volume(job.path)
     with _timed(seconds, "predict"):
         encoded = header.encoder.encode(values_to_dict(job.values))
-        prediction = engine.predict(volume, encoded, probabilities=job.save_probabilities)
+        prediction = engine.predict(
+            volume, encoded, probabilities=job.save_probabilities, uncertainty=True
+        )
     names = output_names(job.scan, header.name, job.output_dir)
+    check_inside(names.folder, job.output_dir)
+    # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
+    # written last.
+    remove_outputs(names, header.labels.structures)
+    with _timed(seconds, "metadata effect"):
+        alternatives, untried = find_effect(job, engine, volume, prediction, names)
     with _timed(seconds, "write"):
         segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
+        segmentation = replace(segmentation, alternatives=alternatives, untried=untried)
         outputs = _write(job, header, names, prediction, volume.grid, segmentation)
     return ScanOutcome(
         result=Result.DONE,
@@ -104,11 +120,24 @@ def _describe(
             conditioning=header.network.conditioning,
         ),
         values=tuple(_record(value, header) for value in job.values),
-        volumes=measure_volumes(prediction.labels, header.labels, grid),
+        volumes=tuple(
+            _add_confidence(item, prediction)
+            for item in measure_volumes(prediction.labels, header.labels, grid)
+        ),
         notes=(*notes, *prediction.notes),
         software=_describe_software(),
-        settings={"device": prediction.device, "precision": prediction.precision},
+        settings={
+            "device": prediction.device,
+            "precision": prediction.precision,
+            "command": job.command,
+        },
+        entropy_file=names.figure("entropy").relative_to(job.output_dir).as_posix(),
     )
+
+
+def _add_confidence(item: StructureVolume, prediction: Prediction) -> StructureVolume:
+    own = prediction.confidence[item.structure.name]
+    return replace(item, expected_dice=round(own.expected_dice, 4), entropy=round(own.entropy, 4))
 
 
 def _record(value: FieldValue, header: ModelHeader) -> RecordedValue:
@@ -125,13 +154,11 @@ def _write(
     grid: Grid,
     segmentation: Segmentation,
 ) -> list[Path]:
-    check_inside(names.folder, job.output_dir)
-    # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
-    # written last.
-    remove_outputs(names, header.labels.structures)
     write_labels(names.labels, prediction.labels, grid)
     _check_grid(names.labels, grid)
     write_label_table(names.table, segmentation.volumes)
+    if prediction.entropy is not None:
+        write_entropy(names.figure("entropy"), prediction.entropy, grid)
     outputs = [names.labels, names.table]
     if job.save_probabilities and prediction.probabilities is not None:
         maps = zip(header.labels, prediction.probabilities, strict=True)

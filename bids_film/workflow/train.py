@@ -13,6 +13,7 @@ from bids_film.derivatives.atomic import check_writable
 from bids_film.domain.errors import ExitCode, InputError, MetadataError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.inputs.dataset import open_dataset
+from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.filters import read_filter_file
 from bids_film.inputs.nifti import header_source, read_volume
 from bids_film.training.labels import find_labelled
@@ -57,10 +58,11 @@ def run_train(options: Options) -> ExitCode:
 def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
+    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
     scans: list[Scan] = []
     for number, root in enumerate(find_roots(options.bids_dir, recipe.data)):
-        # Labels given on the command line are those of the first dataset.
-        scans += open_dataset(
+        # Labels and lists given on the command line are those of the first dataset.
+        found = open_dataset(
             root,
             participants=options.participant_label if number == 0 else None,
             sessions=options.session_label if number == 0 else None,
@@ -68,6 +70,7 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
             database_dir=options.bids_database_dir if number == 0 else None,
             validate=not options.skip_bids_validation,
         )
+        scans += [scan for scan in found if number or scan.relative_path not in excluded]
     kept = leave_out(scans, recipe.data)
     for scan in kept:
         if scan.problem:

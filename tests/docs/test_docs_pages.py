@@ -13,7 +13,7 @@ from bids_film.domain.errors import ExitCode
 from bids_film.domain.scan import SourceKind
 from bids_film.metadata.parse import Status
 from bids_film.training.recipe import LABEL_PLACEHOLDERS, read_recipe
-from bids_film.workflow import evaluation_tables, group
+from bids_film.workflow import evaluation_tables, group_tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -73,12 +73,13 @@ def test_every_placeholder_that_is_no_entity_is_documented() -> None:
 @pytest.mark.parametrize(
     "columns",
     [
-        {**group._COLUMNS, **group._LAST_COLUMNS},
+        {**group_tables.COLUMNS, **group_tables.LAST_COLUMNS},
+        group_tables.COMPARISON_COLUMNS,
         evaluation_tables.COLUMNS,
         evaluation_tables.SUMMARY_COLUMNS,
         evaluation_tables.COMPARISON_COLUMNS,
     ],
-    ids=["group", "evaluation", "summary", "comparison"],
+    ids=["group", "group comparison", "evaluation", "summary", "comparison"],
 )
 def test_the_columns_of_a_table_over_all_participants_are_documented(columns: dict) -> None:
     assert set(columns) <= first_cells(read_page("outputs.md"))

@@ -6,6 +6,7 @@ from report_scenes import TABLE, make_cord, make_grid, make_volume, read_pixels,
 
 from bids_film.domain.volume import Volume
 from bids_film.report.figures import Tile, draw_figure
+from bids_film.report.stage import set_stage
 
 AXES = ["RAS", "LPS", "LAS", "PIR", "SRA", "ASL", "IPL"]
 
@@ -24,7 +25,7 @@ def test_the_patients_right_front_and_top_are_where_radiologists_look_for_them(a
     labels = (ras > 200).astype(np.int32)
     image = to_stored(ras, axes)
     grid = make_grid((image.shape[0], image.shape[1], image.shape[2]), axes=axes)
-    figure = draw_figure(Volume(data=image, grid=grid), to_stored(labels, axes), TABLE)
+    figure = draw_figure(set_stage(Volume(data=image, grid=grid), to_stored(labels, axes), TABLE))
     axial, coronal, sagittal = (row[0] for row in figure.rows)
     for tile in (axial, coronal):
         assert tile.zoom is not None
@@ -43,7 +44,7 @@ def test_slices_are_numbered_as_the_file_numbers_them(axes: str) -> None:
     labels[3, 5, 11] = 1
     stored = to_stored(labels, axes)
     grid = make_grid((stored.shape[0], stored.shape[1], stored.shape[2]), axes=axes)
-    figure = draw_figure(make_volume(stored, grid), stored, TABLE)
+    figure = draw_figure(set_stage(make_volume(stored, grid), stored, TABLE))
     place = dict(zip(axes, np.argwhere(stored)[0].tolist(), strict=True))
     for row, ends in zip(figure.rows, ("SI", "AP", "RL"), strict=True):
         expected = next(place[end] for end in ends if end in place)
@@ -53,7 +54,7 @@ def test_slices_are_numbered_as_the_file_numbers_them(axes: str) -> None:
 def test_thick_slices_are_shown_in_their_own_plane_only() -> None:
     labels = make_cord((60, 60, 14))
     grid = make_grid((60, 60, 14), spacing_mm=(0.5, 0.5, 3.0))
-    figure = draw_figure(make_volume(labels, grid), labels, TABLE)
+    figure = draw_figure(set_stage(make_volume(labels, grid), labels, TABLE))
     (row,) = figure.rows
     assert {tile.plane.name for tile in row} == {"axial"}
     assert len({tile.stored_index for tile in row}) == 10
@@ -62,7 +63,7 @@ def test_thick_slices_are_shown_in_their_own_plane_only() -> None:
 def test_a_single_slice_is_shown_in_its_plane_whatever_its_thickness() -> None:
     labels = np.zeros((1, 30, 30), np.int32)
     labels[0, 10:14, 10:14] = 1
-    figure = draw_figure(make_volume(labels, make_grid((1, 30, 30))), labels, TABLE)
+    figure = draw_figure(set_stage(make_volume(labels, make_grid((1, 30, 30))), labels, TABLE))
     (row,) = figure.rows
     assert {tile.plane.name for tile in row} == {"sagittal"}
 
@@ -70,7 +71,7 @@ def test_a_single_slice_is_shown_in_its_plane_whatever_its_thickness() -> None:
 def test_pictures_have_the_proportions_of_the_patient() -> None:
     labels = make_cord((40, 40, 10))
     grid = make_grid((40, 40, 10), spacing_mm=(0.5, 1.0, 2.0))
-    for row in draw_figure(make_volume(labels, grid), labels, TABLE).rows:
+    for row in draw_figure(set_stage(make_volume(labels, grid), labels, TABLE)).rows:
         for tile in row:
             assert tile.width_mm == tile.columns * grid.spacing_mm[tile.plane.across]
             assert tile.height_mm == tile.rows * grid.spacing_mm[tile.plane.down]
@@ -83,7 +84,7 @@ def test_a_large_segmentation_needs_no_overview_and_a_small_one_does() -> None:
     small[38:42, 38:42, 38:42] = 1
     for labels, overviews in ((large, 0), (small, 3)):
         shape = (labels.shape[0], labels.shape[1], labels.shape[2])
-        figure = draw_figure(make_volume(labels, make_grid(shape)), labels, TABLE)
+        figure = draw_figure(set_stage(make_volume(labels, make_grid(shape)), labels, TABLE))
         zooms = [tile for row in figure.rows for tile in row if tile.zoom]
         assert len(zooms) == overviews
 
@@ -91,7 +92,7 @@ def test_a_large_segmentation_needs_no_overview_and_a_small_one_does() -> None:
 def test_the_zoom_box_is_what_the_other_tiles_show() -> None:
     labels = np.zeros((80, 80, 80), np.int32)
     labels[50:54, 20:26, 38:42] = 1
-    figure = draw_figure(make_volume(labels, make_grid((80, 80, 80))), labels, TABLE)
+    figure = draw_figure(set_stage(make_volume(labels, make_grid((80, 80, 80))), labels, TABLE))
     overview, zoomed = figure.rows[0][:2]
     assert overview.zoom is not None
     assert (overview.zoom.width, overview.zoom.height) == (zoomed.columns, zoomed.rows)
@@ -102,7 +103,7 @@ def test_the_zoom_box_is_what_the_other_tiles_show() -> None:
 
 def test_a_container_is_outlined_with_its_parts() -> None:
     labels = make_cord()
-    figure = draw_figure(make_volume(labels, make_grid((40, 30, 20))), labels, TABLE)
+    figure = draw_figure(set_stage(make_volume(labels, make_grid((40, 30, 20))), labels, TABLE))
     tiles = [tile for tile in figure.rows[0] if len(tile.contours) == 2]
     assert tiles
     for tile in tiles:
@@ -114,7 +115,7 @@ def test_a_container_is_outlined_with_its_parts() -> None:
 def test_an_empty_segmentation_and_a_constant_image_can_be_shown() -> None:
     labels = np.zeros((12, 12, 12), np.int32)
     image = Volume(data=np.full((12, 12, 12), 7, np.float32), grid=make_grid((12, 12, 12)))
-    figure = draw_figure(image, labels, TABLE)
+    figure = draw_figure(set_stage(image, labels, TABLE))
     assert [len(row) for row in figure.rows] == [8, 4, 4]
     assert not any(tile.contours for row in figure.rows for tile in row)
 
@@ -124,7 +125,7 @@ def test_a_fine_image_does_not_make_a_heavy_page() -> None:
     labels = np.ones((700, 700, 3), np.int32)
     image = rng.normal(100, 20, size=labels.shape).astype(np.float32)
     grid = make_grid((700, 700, 3), spacing_mm=(0.2, 0.2, 4.0))
-    figure = draw_figure(Volume(data=image, grid=grid), labels, TABLE)
+    figure = draw_figure(set_stage(Volume(data=image, grid=grid), labels, TABLE))
     assert max(read_pixels(figure.rows[0][0]).shape) == 360
 
 
@@ -132,4 +133,4 @@ def test_without_orientation_nobody_claims_to_know_left_from_right() -> None:
     labels = make_cord()
     for codes, oriented in (((0, 0), False), ((1, 0), True), ((0, 2), True)):
         grid = make_grid((40, 30, 20), codes=codes)
-        assert draw_figure(make_volume(labels, grid), labels, TABLE).oriented is oriented
+        assert draw_figure(set_stage(make_volume(labels, grid), labels, TABLE)).oriented is oriented

@@ -1,0 +1,106 @@
+"""What the metadata did: the same scan, segmented as if its metadata had been others.
+
+Only γ and β differ from the delivered segmentation, so whatever changes, the metadata changed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_film.domain.labels import LabelTable
+from bids_film.domain.segmentation import StructureChange
+from bids_film.domain.volume import Grid
+from bids_film.images.measures import dice
+from bids_film.metadata.encoder import Encoder, MetadataValues
+from bids_film.metadata.fields import CategoricalField
+
+MOST_ALTERNATIVES = 12
+"""A field with a level per site would have every scan segmented a hundred times."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """Metadata that are told in place of the scan's own.
+
+    Attributes
+    ----------
+    field : str
+        The field that differs; empty where all are withheld.
+    level : str
+        What it is told; empty where all are withheld.
+    values : Mapping[str, str | float | None]
+        All fields, as the encoder takes them.
+    """
+
+    field: str = ""
+    level: str = ""
+    values: Mapping[str, str | float | None]
+
+
+def list_alternatives(
+    encoder: Encoder, values: MetadataValues, *, levels: bool = True
+) -> tuple[tuple[Told, ...], int]:
+    """List what could have been told: nothing at all, and each other level of a categorical field.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    values : Mapping[str, str | float | None]
+        The scan's own.
+    levels : bool
+        Without, it is nothing at all alone.
+
+    Returns
+    -------
+    alternatives : tuple[Told, ...]
+        At most `MOST_ALTERNATIVES`; empty for an encoder without fields.
+    untried : int
+        How many more there would have been.
+    """
+    told = []
+    if any(values.get(field.name) is not None for field in encoder.fields):
+        told.append(Told(values={}))
+    for field in encoder.fields:
+        if not (levels and isinstance(field, CategoricalField)):
+            continue
+        own = values.get(field.name)
+        others = [level for level in field.levels if own is None or level != str(own)]
+        told += [
+            Told(field=field.name, level=level, values={**values, field.name: level})
+            for level in others
+        ]
+    return tuple(told[:MOST_ALTERNATIVES]), max(0, len(told) - MOST_ALTERNATIVES)
+
+
+def compare_labels(
+    other: NDArray[np.integer[Any]],
+    delivered: NDArray[np.integer[Any]],
+    table: LabelTable,
+    grid: Grid,
+) -> tuple[StructureChange, ...]:
+    """Say how far another label map lies from the delivered one, structure by structure.
+
+    Parameters
+    ----------
+    other, delivered : ndarray of int
+        Shape ``grid.shape``.
+    table : LabelTable
+    grid : Grid
+    """
+    changes = []
+    for structure in table:
+        indices = table.indices_of(structure.name)
+        mask = np.isin(other, indices)
+        changes.append(
+            StructureChange(
+                name=structure.name,
+                dice=round(dice(mask, np.isin(delivered, indices)), 6),
+                volume_ml=round(int(mask.sum()) * grid.voxel_volume_ml, 6),
+            )
+        )
+    return tuple(changes)

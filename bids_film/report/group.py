@@ -1,0 +1,229 @@
+"""Write the page of all scans of a model: table, plots, coverage of metadata, review."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+import jinja2
+from markupsafe import Markup
+
+from bids_film.domain.labels import Structure
+from bids_film.domain.segmentation import RecordedValue, Segmentation
+from bids_film.report.cohort import FAR
+from bids_film.report.participant import check_color, name_anchor
+from bids_film.report.templating import make_environment, read_asset, read_library, write_policy
+
+Cell = str | float | None
+_MOST_LEVELS = 12
+_USED = ("used", "converted")
+
+
+class Described(Protocol):
+    """A column with its description and unit."""
+
+    @property
+    def description(self) -> str: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupPage:
+    """All scans of a model.
+
+    Attributes
+    ----------
+    model, dataset, version : str
+        Names of model and dataset; version of this program.
+    columns : Mapping[str, Described]
+        Of the table.
+    rows : Sequence[Mapping[str, Cell]]
+    structures : tuple[Structure, ...]
+    segmentations : Sequence[Segmentation]
+        Of the scans that were segmented.
+    people : Mapping[str, Mapping[str, str]]
+        Rows of ``participants.tsv`` by ``participant_id``.
+    compared : Sequence[Mapping[str, Cell]]
+        Volumes beside those of another run.
+    compared_with : str
+        Name of its table.
+    """
+
+    model: str
+    dataset: str = ""
+    version: str
+    columns: Mapping[str, Described]
+    rows: Sequence[Mapping[str, Cell]]
+    structures: tuple[Structure, ...]
+    segmentations: Sequence[Segmentation]
+    people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    compared: Sequence[Mapping[str, Cell]] = ()
+    compared_with: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """How many scans have a metadata field.
+
+    Attributes
+    ----------
+    field : str
+    scans : int
+    used : int
+        With a value that the model was told.
+    outside : int
+        Of those: outside of what the model was trained on.
+    others : tuple[tuple[str, int], ...]
+        Other status to number of scans, the commonest first.
+    values : str
+        What the values are, in words.
+    """
+
+    field: str
+    scans: int
+    used: int
+    outside: int
+    others: tuple[tuple[str, int], ...]
+    values: str
+
+
+def render_group(page: GroupPage) -> str:
+    """Write the page as one HTML document that needs nothing else but the pages it links to."""
+    scripts = [read_library("tabulator.min.js"), read_library("chart.min.js")]
+    scripts.append(read_asset("group.js"))
+    return (
+        _environment()
+        .get_template("group.html")
+        .render(
+            page=page,
+            counts=Counter(str(row["status"]) for row in page.rows),
+            content=describe_content(page),
+            coverage=find_coverage(page.segmentations),
+            left_out=[row for row in page.rows if row["status"] != "done"],
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 files of this package
+            table_style=Markup(read_library("tabulator.min.css")),  # noqa: S704
+            policy=write_policy(*scripts, frames="'self' file:"),
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return make_environment({})
+
+
+def describe_content(page: GroupPage) -> dict[str, Any]:
+    """Gather what the table and the plots show, as plain JSON; rows are lists to keep it small."""
+    columns = _list_columns(page)
+    keys = [column["key"] for column in columns]
+    pages = {item.scan: _link(item) for item in page.segmentations}
+    return {
+        "name": f"{page.dataset} {page.model}".strip(),
+        "columns": columns,
+        "rows": [_write_row(row, keys, page.people) for row in page.rows],
+        "links": [pages.get(str(row.get("scan")), _link_failed(row)) for row in page.rows],
+        "structures": [
+            {"name": item.name, "key": item.abbreviation, "color": check_color(item.color)}
+            for item in page.structures
+        ],
+        "far": FAR,
+        "compared": [
+            [line["scan"], line["structure"], line["other_ml"], line["this_ml"]]
+            for line in page.compared
+        ],
+        "comparedWith": page.compared_with,
+    }
+
+
+def find_coverage(segmentations: Sequence[Segmentation]) -> list[Coverage]:
+    """Count which metadata the scans have."""
+    values: dict[str, list[RecordedValue]] = {}
+    for segmentation in segmentations:
+        for value in segmentation.values:
+            values.setdefault(value.field, []).append(value)
+    return [_cover(name, own) for name, own in values.items()]
+
+
+def _cover(name: str, values: Sequence[RecordedValue]) -> Coverage:
+    known = [value for value in values if value.status in _USED]
+    others = Counter(value.status for value in values if value.status not in _USED)
+    return Coverage(
+        field=name,
+        scans=len(values),
+        used=len(known),
+        outside=sum(value.outside_range for value in known),
+        others=tuple(others.most_common()),
+        values=_sum_up(known),
+    )
+
+
+def _sum_up(values: Sequence[RecordedValue]) -> str:
+    numbers = [item.value for item in values if isinstance(item.value, int | float)]
+    if numbers:
+        unit = values[0].unit
+        low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
+        span = f"{low:.4g} to {high:.4g}, median {middle:.4g}" if low < high else f"{low:.4g}"
+        return f"{span} {unit}".strip()
+    levels = Counter(str(item.value) for item in values).most_common()
+    shown = ", ".join(f"{level} ({count})" for level, count in levels[:_MOST_LEVELS])
+    rest = len(levels) - _MOST_LEVELS
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _list_columns(page: GroupPage) -> list[dict[str, Any]]:
+    listed = [
+        {
+            "key": key,
+            "title": key.removesuffix("_volume_ml") + " mL" if key.endswith("_volume_ml") else key,
+            "description": column.description,
+        }
+        for key, column in page.columns.items()
+    ]
+    people = dict.fromkeys(key for row in page.people.values() for key in row)
+    listed += [
+        {"key": f"participants.tsv {key}", "title": key, "description": f"{key}, participants.tsv"}
+        for key in people
+        if key != "participant_id"
+    ]
+    return listed
+
+
+def _write_row(
+    row: Mapping[str, Cell], keys: Sequence[str], people: Mapping[str, Mapping[str, str]]
+) -> list[Cell]:
+    person = people.get(str(row["participant_id"]), {})
+    told = {f"participants.tsv {key}": _read_cell(value) for key, value in person.items()}
+    return [_shorten({**told, **row}.get(key)) for key in keys]
+
+
+def _read_cell(text: str) -> Cell:
+    stripped = text.strip()
+    if stripped in ("", "n/a"):
+        return None
+    try:
+        number = float(stripped)
+    except ValueError:
+        return stripped
+    # "0050" is a label, and NaN no number that a plot could show.
+    plain = not (stripped[0] == "0" and stripped[1:2].isdigit())
+    return number if plain and abs(number) < float("inf") else stripped
+
+
+def _shorten(value: Cell) -> Cell:
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.5g}")  # noqa: PLR0124 NaN
+    return value
+
+
+def _link(segmentation: Segmentation) -> str:
+    participant = segmentation.labels_file.partition("/")[0]
+    return f"{participant}.html#{name_anchor(segmentation.labels_file)}"
+
+
+def _link_failed(row: Mapping[str, Cell]) -> str:
+    return f"{row['participant_id']}.html" if row["status"] in ("failed", "excluded") else ""

@@ -1,0 +1,164 @@
+"""Checks of the image, and of how likely its segmentation is right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.volume import Volume
+from bids_film.images.geometry import plan_ras, reorient
+from bids_film.report.checks import Check, Verdict
+from bids_film.report.stage import Stage
+
+LOW_DICE = 0.8
+"""Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
+_ASYMMETRIC = 0.2
+_WHOLE_HEAD_MM = 90.0
+_CLIPPED = 0.01
+_FEW_LEVELS = 32
+_HEAD_AT_EDGE = 0.05
+
+
+def check_quality(segmentation: Segmentation) -> Check | None:
+    """Look for structures of which the network itself was not sure; None where it was not asked."""
+    name = "Predicted quality"
+    known = {
+        item.structure.name: item.expected_dice
+        for item in segmentation.volumes
+        if item.expected_dice is not None
+    }
+    if not known:
+        return None
+    low = [f"{structure} {value:.2f}" for structure, value in known.items() if value < LOW_DICE]
+    if low:
+        detail = (
+            f"The network expects a Dice below {LOW_DICE:g} of itself: {', '.join(low)}. "
+            "Look at the outlines where it was least sure."
+        )
+        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+    worst = min(known, key=lambda structure: known[structure])
+    detail = f"The network expects a Dice of {known[worst]:.2f} or more (lowest: {worst})."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+
+
+def check_symmetry(segmentation: Segmentation, output: Volume) -> Check | None:
+    """Compare left with right: of paired structures by name, else of both halves of a whole head.
+
+    None for what has no sides: a spinal cord, a single hippocampus, a single sagittal slice.
+    """
+    sides = _pair_by_name(segmentation) or _halve_head(segmentation, output)
+    if not sides:
+        return None
+    name = "Left and right alike"
+    uneven = [
+        f"{structure} (left {left:.3g} mL, right {right:.3g} mL)"
+        for structure, (left, right) in sides.items()
+        if abs(left - right) > _ASYMMETRIC * (left + right)
+    ]
+    if uneven:
+        return Check(name=name, verdict=Verdict.LOOK, detail=f"They differ: {'; '.join(uneven)}.")
+    detail = f"The sides of each structure differ by less than {2 * _ASYMMETRIC:.0%} of their mean."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+
+
+def check_intensity(stage: Stage) -> Check:
+    """Look for what makes an image unfit: cut-off highlights, few gray levels, empty slices."""
+    name = "Image intensities"
+    image = stage.image
+    bright = image[image > 0]
+    problems = []
+    # Zero is background; a peak at the highest value is what did not fit into the file's range.
+    clipped = float((bright == bright.max()).mean()) if bright.size else 0.0
+    if clipped > _CLIPPED:
+        problems.append(f"{clipped:.0%} of the voxels have the highest value: cut off")
+    levels = len(np.unique(bright[:: max(1, bright.size // 100_000)]))
+    if levels < _FEW_LEVELS:
+        problems.append(f"only {levels} different intensities")
+    empty = _count_empty_slices(stage)
+    if empty:
+        problems.append(f"{empty} slices within the segmented part have no signal")
+    if problems:
+        return Check(name=name, verdict=Verdict.LOOK, detail="; ".join(problems) + ".")
+    detail = "Nothing cut off, no empty slice within the segmented part."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+
+
+def check_head(stage: Stage) -> Check | None:
+    """Look whether a head is cut off at a side or the top; None where no whole head is imaged.
+
+    The neck leaves every image, and is nothing to look at.
+    """
+    name = "Head inside the image"
+    if len(stage.planes) == 1 or not _spans_head(stage):
+        return None
+    head = stage.image > _find_threshold(stage.image)
+    sides = {
+        "left": head[0],
+        "right": head[-1],
+        "back": head[:, 0],
+        "front": head[:, -1],
+        "top": head[:, :, -1],
+    }
+    cut = [side for side, slice_ in sides.items() if float(slice_.mean()) > _HEAD_AT_EDGE]
+    if cut:
+        detail = f"The head goes on beyond the image: {', '.join(cut)}."
+        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+    detail = "Neither sides nor top of the head are cut off."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+
+
+def _pair_by_name(segmentation: Segmentation) -> dict[str, tuple[float, float]]:
+    volumes = {item.structure.name: item.volume_ml for item in segmentation.volumes}
+    found = {}
+    for name, left in volumes.items():
+        words = name.split()
+        if "left" in words:
+            partner = " ".join("right" if word == "left" else word for word in words)
+            if partner in volumes:
+                whole = " ".join(word for word in words if word != "left")
+                found[whole] = (left, volumes[partner])
+    return found
+
+
+def _halve_head(segmentation: Segmentation, output: Volume) -> dict[str, tuple[float, float]]:
+    plan = plan_ras(output.grid)
+    highest = max(item.structure.index for item in segmentation.volumes)
+    counts = np.array(
+        [np.bincount(part.ravel(), minlength=highest + 1) for part in reorient(output.data, plan)]
+    )
+    inside = counts[:, 1:].sum(axis=1)
+    width_mm = np.count_nonzero(inside) * plan.spacing_mm[0]
+    if segmentation.model.dimensions == 2 or width_mm < _WHOLE_HEAD_MM:  # noqa: PLR2004 (slices)
+        return {}
+    middle = int(np.searchsorted(inside.cumsum(), inside.sum() / 2))
+    left, right = counts[:middle].sum(axis=0), counts[middle + 1 :].sum(axis=0)
+    voxel_ml = output.grid.voxel_volume_ml
+    return {
+        item.structure.name: (
+            voxel_ml * int(left[item.structure.index]),
+            voxel_ml * int(right[item.structure.index]),
+        )
+        for item in segmentation.volumes
+        if item.voxels
+    }
+
+
+def _spans_head(stage: Stage) -> bool:
+    inside = np.flatnonzero((stage.labels > 0).any(axis=(1, 2)))
+    return bool(inside.size * stage.plan.spacing_mm[0] >= _WHOLE_HEAD_MM)
+
+
+def _find_threshold(image: NDArray[np.float32]) -> float:
+    """Find what tells air from skin: a third of the way from background to bright tissue."""
+    low, high = np.percentile(image[::2, ::2, ::2], (1, 98))
+    return float(low + (high - low) / 3)
+
+
+def _count_empty_slices(stage: Stage) -> int:
+    axis = stage.planes[0].axis
+    others = tuple(other for other in range(3) if other != axis)
+    within: NDArray[Any] = stage.image[stage.region].max(axis=others)
+    return int((within <= 0).sum())
