@@ -227,6 +227,14 @@ def _add_model(parser: Parser) -> None:
         help="values per participant_id (and session_id), before those of the dataset",
     )
     group.add_argument(
+        "--ensemble",
+        choices=["none", "augment", "dropout"],
+        help="mean of several passes: over changed copies, or with the dropout of training",
+    )
+    group.add_argument(
+        "--passes", type=positive_int, metavar="N", help="passes of --ensemble (default: 8)"
+    )
+    group.add_argument(
         "--on-missing-metadata",
         choices=["use-unknown", "error"],
         help="a field without a usable value: take the learned unknown (default), or fail the scan",

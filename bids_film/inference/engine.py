@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bids_film.domain.errors import UsageError
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
+from bids_film.inference.ensembling import ONCE, Ensemble, predict_mean
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.inference.uncertainty import Confidence, measure_confidence, measure_entropy
@@ -39,6 +41,8 @@ class Prediction:
         None where they were not asked for.
     device, precision : str
         What it was computed with.
+    ensemble : str
+        Of which passes it is the mean; empty for a single one.
     notes : tuple[str, ...]
         What a reader should know of it.
     entropy : ndarray or None
@@ -51,6 +55,7 @@ class Prediction:
     probabilities: tuple[NDArray[np.float32], ...] | None = None
     device: str = "cpu"
     precision: str = "fp32"
+    ensemble: str = ""
     notes: tuple[str, ...] = ()
     entropy: NDArray[np.float32] | None = None
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
@@ -66,15 +71,24 @@ class Engine:
     device : torch.device
     precision : str
         ``fp32`` or ``bf16``.
+    ensemble : Ensemble
+        Whether the mean of several passes is taken.
     """
 
     def __init__(
-        self, header: ModelHeader, network: FilmUNet, *, device: torch.device, precision: str
+        self,
+        header: ModelHeader,
+        network: FilmUNet,
+        *,
+        device: torch.device,
+        precision: str,
+        ensemble: Ensemble = ONCE,
     ) -> None:
         planar = header.network.dimensions == 2  # noqa: PLR2004 (slices)
         self.header = header
         self.device = device
         self.precision = precision
+        self.ensemble = ensemble
         self._memory_format = choose_memory_format(network)
         self._predict = predict_slices if planar else predict_volume
         self._network = place_network(network, device).eval()
@@ -84,7 +98,13 @@ class Engine:
 
     @classmethod
     def load(
-        cls, path: Path, *, device: str = "auto", precision: str = "auto", threads: int = 0
+        cls,
+        path: Path,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        ensemble: Ensemble = ONCE,
     ) -> Engine:
         """Load a model.
 
@@ -97,6 +117,7 @@ class Engine:
             ``auto`` is ``bf16`` on a CUDA device that computes in it and ``fp32`` elsewhere.
         threads : int
             Threads of a CPU; 0 leaves it to torch.
+        ensemble : Ensemble
 
         Raises
         ------
@@ -109,7 +130,8 @@ class Engine:
             torch.set_num_threads(threads)
         chosen = find_device(device)
         header, network = load_checkpoint(path)
-        return cls(header, network, device=chosen, precision=find_precision(precision, chosen))
+        found = find_precision(precision, chosen)
+        return cls(header, network, device=chosen, precision=found, ensemble=ensemble)
 
     def predict(
         self,
@@ -138,6 +160,7 @@ class Engine:
             probabilities=_resample_back(predicted, prepared) if probabilities else None,
             device=str(self.device),
             precision=self.precision,
+            ensemble=self.ensemble.description,
             notes=self._find_notes(labels),
             entropy=None if entropy is None else _bring_back(entropy, prepared),
             confidence={} if entropy is None else measure_confidence(predicted, entropy, table),
@@ -147,7 +170,9 @@ class Engine:
     def _run(self, prepared: Prepared, encoded: Encoded) -> NDArray[np.float32]:
         network = self._make_pass(encoded)
         image = torch.from_numpy(prepared.image).to(self.device)
-        result: NDArray[np.float32] = self._predict(network, image, self._windows).cpu().numpy()
+        predict = partial(self._predict, network, settings=self._windows)
+        predicted = predict_mean(predict, image, self._network, self.ensemble)
+        result: NDArray[np.float32] = predicted.cpu().numpy()
         return result
 
     def _make_pass(self, encoded: Encoded) -> Callable[[Tensor], Tensor]:

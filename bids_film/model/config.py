@@ -12,6 +12,7 @@ Conditioning = Literal["film", "constant", "unconditioned"]
 FilmForm = Literal["affine", "sigmoid"]
 FilmPlacement = Literal["all", "encoder", "bottleneck", "decoder"]
 Norm = Literal["batch", "instance"]
+EnsembleKind = Literal["none", "augment", "dropout"]
 Plane = Literal["axial", "coronal", "sagittal", "thickest"]
 
 _MOST_LEVELS = 8

@@ -35,6 +35,7 @@ def make_fingerprint(
             "on_missing_metadata": options.on_missing_metadata,
             "save_probabilities": options.save_probabilities,
             "metadata_effect": options.metadata_effect,
+            "ensemble": [options.ensemble, options.passes] if options.ensemble != "none" else [],
         },
         "program": {"version": bids_film.__version__},
     }

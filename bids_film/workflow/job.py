@@ -13,6 +13,7 @@ from typing import Any
 from bids_film.domain.scan import Scan, SourceKind
 from bids_film.metadata.parse import Status
 from bids_film.metadata.resolve import FieldValue
+from bids_film.model.config import EnsembleKind
 
 
 class Result(StrEnum):
@@ -33,6 +34,9 @@ class EngineSettings:
     threads : int
     memory_gb : float
         What the process may take; 0 for no limit.
+    ensemble : str
+        Kind of `Ensemble`.
+    passes : int
     """
 
     model: Path
@@ -40,6 +44,8 @@ class EngineSettings:
     precision: str = "auto"
     threads: int = 1
     memory_gb: float = 0.0
+    ensemble: EnsembleKind = "none"
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

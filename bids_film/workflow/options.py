@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from bids_film.model.config import EnsembleKind
+
 
 class AnalysisLevel(StrEnum):
     """The third positional argument of a BIDS App."""
@@ -34,6 +36,10 @@ class Options:
         Name of a bundled model, or a path.
     metadata : tuple[str, ...]
         Each ``FIELD=VALUE``.
+    ensemble : str
+        Whether each scan is segmented several times: ``none``, ``augment`` or ``dropout``.
+    passes : int
+        How often.
     nprocs : int or None
         Scans segmented at the same time; None lets the program choose.
     omp_nthreads : int or None
@@ -72,6 +78,8 @@ class Options:
     force: bool = False
     device: str = "auto"
     precision: str = "auto"
+    ensemble: EnsembleKind = "none"
+    passes: int = 8
     nprocs: int | None = None
     omp_nthreads: int | None = None
     mem: float | None = None

@@ -129,6 +129,7 @@ def _describe(
         settings={
             "device": prediction.device,
             "precision": prediction.precision,
+            **({"ensemble": prediction.ensemble} if prediction.ensemble else {}),
             "command": job.command,
         },
         entropy_file=names.figure("entropy").relative_to(job.output_dir).as_posix(),

@@ -66,6 +66,7 @@ def attempt_scan(job: ScanJob) -> ScanOutcome:
 @lru_cache(maxsize=1)
 def _load_engine(settings: EngineSettings) -> Engine:
     from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+    from bids_film.inference.ensembling import Ensemble  # noqa: PLC0415 imports torch
 
     if settings.memory_gb:
         limit_memory(settings.memory_gb)
@@ -74,6 +75,7 @@ def _load_engine(settings: EngineSettings) -> Engine:
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
+        ensemble=Ensemble(kind=settings.ensemble, passes=settings.passes),
     )
 
 

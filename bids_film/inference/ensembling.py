@@ -1,0 +1,143 @@
+"""The mean of several passes over one scan: over changed copies of it, or with dropout at work.
+
+Where passes disagree, the network is unsure for another reason than noise in the image: their mean
+is better calibrated than a single pass, and its entropy tells more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bids_film.domain.errors import UsageError
+from bids_film.model.config import EnsembleKind
+
+_SEED = 1
+_GAMMA = 0.25
+_SHIFT = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ensemble:
+    """How a scan is segmented several times.
+
+    Attributes
+    ----------
+    kind : str
+        ``augment``: on copies with other contrast, moved by some voxels against the network's grid
+        (test-time augmentation; Wang et al., Neurocomputing 2019); the first one is the scan as it
+        is. ``dropout``: with channels dropped as in training (Monte Carlo dropout; Gal &
+        Ghahramani, ICML 2016). ``none``: once.
+    passes : int
+    """
+
+    kind: EnsembleKind = "none"
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.passes < 1:
+            raise UsageError(f"expected at least one pass, got {self.passes}")
+
+    @property
+    def description(self) -> str:
+        """In words, for the record of a segmentation; empty for a single pass."""
+        return "" if self.kind == "none" else f"mean of {self.passes} passes ({self.kind})"
+
+
+ONCE = Ensemble()
+
+
+def predict_mean(
+    predict: Callable[[Tensor], Tensor], image: Tensor, network: nn.Module, ensemble: Ensemble
+) -> Tensor:
+    """Average the probabilities of all passes; the same scan always gives the same.
+
+    Parameters
+    ----------
+    predict : Callable
+        Image to probabilities.
+    image : Tensor
+        Shape (channels, X, Y, Z).
+    network : Module
+        The one that predicts.
+    ensemble : Ensemble
+
+    Returns
+    -------
+    Tensor
+        Shape (structures + 1, X, Y, Z).
+
+    Raises
+    ------
+    UsageError
+        Where dropout is asked of a network that was trained without.
+    """
+    if ensemble.kind == "none":
+        return predict(image)
+    if ensemble.kind == "dropout":
+        with _dropping(network):
+            parts = (predict(image) for _ in range(ensemble.passes))
+            return _average(parts, ensemble.passes)
+    return _average(_predict_changed(predict, image, ensemble.passes), ensemble.passes)
+
+
+def _predict_changed(
+    predict: Callable[[Tensor], Tensor], image: Tensor, passes: int
+) -> Iterator[Tensor]:
+    yield predict(image)
+    rng = np.random.default_rng(_SEED)
+    for _ in range(passes - 1):
+        gamma = float(np.exp(rng.uniform(-_GAMMA, _GAMMA)))
+        shift = rng.integers(-_SHIFT, _SHIFT + 1, image.dim() - 1).tolist()
+        # Values below 0 are background beyond the darkest percentile: they stay as they are.
+        changed = torch.where(image > 0, image.clamp(min=0) ** gamma, image)
+        yield _move(predict(_move(changed, shift)), [-step for step in shift])
+
+
+def _move(image: Tensor, shift: list[int]) -> Tensor:
+    """Move along the spatial axes; what is pushed out at one end is the edge at the other.
+
+    Nothing that is kept is lost: moving back undoes it but for the rim.
+    """
+    for axis, step in enumerate(shift, start=1):
+        length = image.shape[axis]
+        places = torch.arange(length, device=image.device).sub(step).clamp(0, length - 1)
+        image = image.index_select(axis, places)
+    return image
+
+
+def _average(parts: Iterator[Tensor], count: int) -> Tensor:
+    total = next(parts) / count
+    for part in parts:
+        total += part / count
+    return total
+
+
+@contextmanager
+def _dropping(network: nn.Module) -> Iterator[None]:
+    """Let dropout work as in training, with chance of its own."""
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.Dropout2d | nn.Dropout3d) and module.p > 0
+    ]
+    if not layers:
+        raise UsageError(
+            "--ensemble dropout: the model was trained without dropout",
+            hint="--ensemble augment works with every model",
+        )
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(_SEED)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
