@@ -144,7 +144,7 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
     KeyError, TypeError, ValueError
         Where it is the sidecar of something else.
     """
-    (source,) = content["Sources"]
+    source, *companions = content["Sources"]
     # Sidecars of earlier versions know nothing of it.
     effect = content.get("MetadataEffect", {})
     return Segmentation(
@@ -167,6 +167,7 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
         notes=tuple(str(note) for note in content["Notes"]),
         software={str(key): str(value) for key, value in content["Software"].items()},
         settings={str(key): str(value) for key, value in content["Settings"].items()},
+        companions=tuple(str(other).removeprefix(bids_uri("")) for other in companions),
         entropy_file=str(content.get("EntropyFile", "")),
         alternatives=tuple(_read_alternative(entry) for entry in effect.get("Alternatives", [])),
         untried=int(effect.get("Untried", 0)),
@@ -226,7 +227,8 @@ def remove_outputs(names: OutputNames, structures: tuple[Structure, ...]) -> Non
 
 def _standard_keys(segmentation: Segmentation) -> dict[str, Any]:
     source = bids_uri(segmentation.scan)
-    return {"Sources": [source], "SpatialReference": source, "Manual": False}
+    sources = [source, *(bids_uri(path) for path in segmentation.companions)]
+    return {"Sources": sources, "SpatialReference": source, "Manual": False}
 
 
 def _to_json(content: Mapping[str, Any]) -> str:

@@ -162,6 +162,8 @@ class Segmentation:
         Package to version.
     settings : Mapping[str, str]
         Such as ``device`` and ``precision``.
+    companions : tuple[str, ...]
+        Paths of other images that the network saw as well, relative to the input dataset.
     entropy_file : str
         Path of the map of entropies relative to the output folder; empty where there is none.
     alternatives : tuple[Alternative, ...]
@@ -179,6 +181,7 @@ class Segmentation:
     software: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     settings: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     entropy_file: str = ""
+    companions: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     untried: int = 0
 

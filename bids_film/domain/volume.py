@@ -72,8 +72,11 @@ class Volume:
     notes : tuple[str, ...]
         What a reader should know of how the file was read, such as "qform and sform differ by
         2.1 mm: sform used" or "12 voxels were NaN: set to 0".
+    companions : tuple[Volume or None, ...]
+        Other contrasts on the same grid, for networks that see several; None for a missing one.
     """
 
     data: NDArray[Any]
     grid: Grid
     notes: tuple[str, ...] = field(default=())
+    companions: tuple[Volume | None, ...] = ()

@@ -93,7 +93,9 @@ class Engine:
         self._predict = predict_slices if planar else predict_volume
         self._network = place_network(network, device).eval()
         self._windows = WindowSettings(
-            stride=header.network.stride, patch=header.preprocessing.patch
+            stride=header.network.stride,
+            patch=header.preprocessing.patch,
+            neighbours=header.preprocessing.neighbours,
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ class Prepared:
     Attributes
     ----------
     image : ndarray
-        float32, about 0 to 1, shape (1, X, Y, Z); the slice axis of a 2-D network last.
+        float32, about 0 to 1, shape (1 + companions, X, Y, Z); the slice axis of a 2-D network is
+        the last. A companion that is missing is all zero.
     plan : Plan
         How the stored voxels were reordered, before resampling.
     spacing_mm : tuple[float, float, float]
@@ -53,17 +55,26 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
             f"{' × '.join(map(str, shape))} voxels",
             hint="crop the scan, or use another model",
         )
-    # The order of the axes comes first: a turned copy of a scan must give the same percentiles.
-    image = normalise(
-        reorient(volume.data, plan),
-        percentiles=preprocessing.percentiles,
-        foreground=preprocessing.foreground,
-    )
+    channels = [
+        np.zeros(shape, dtype=np.float32)
+        if contrast is None
+        # The order of the axes comes first: a turned copy of a scan must give the same percentiles.
+        else resize(_normalise(reorient(contrast.data, plan), preprocessing), shape)
+        for contrast in (volume, *volume.companions)
+    ]
     x, y, z = (
         old * size / new for old, size, new in zip(plan.spacing_mm, plan.shape, shape, strict=True)
     )
     return Prepared(
-        image=np.ascontiguousarray(resize(image, shape))[np.newaxis],
+        image=np.stack(channels)
+        if len(channels) > 1
+        else np.ascontiguousarray(channels[0])[np.newaxis],
         plan=plan,
         spacing_mm=(x, y, z),
+    )
+
+
+def _normalise(data: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    return normalise(
+        data, percentiles=preprocessing.percentiles, foreground=preprocessing.foreground
     )

@@ -30,11 +30,14 @@ class WindowSettings:
         Size of a window, where an image is too large for one pass.
     max_voxels : int
         Voxels that may go through the network at once.
+    neighbours : int
+        Slices on either side that a network of slices sees as well.
     """
 
     stride: int
     patch: tuple[int, ...]
     max_voxels: int = 4_500_000
+    neighbours: int = 0
 
 
 def predict_slices(network: Network, image: Tensor, settings: WindowSettings) -> Tensor:
@@ -50,13 +53,37 @@ def predict_slices(network: Network, image: Tensor, settings: WindowSettings) ->
     Tensor
         float32, shape (structures + 1, X, Y, slices).
     """
-    slices = image.permute(3, 0, 1, 2)
+    slices = stack_neighbours(image, range(image.shape[-1]), settings.neighbours)
     batch = max(1, settings.max_voxels // max(1, slices[0, 0].numel()))
     parts = [
         _predict_padded(network, slices[start : start + batch], settings.stride)
         for start in range(0, len(slices), batch)
     ]
     return torch.cat(parts).permute(1, 2, 3, 0)
+
+
+def stack_neighbours(image: Tensor, slices: Sequence[int], neighbours: int) -> Tensor:
+    """Put each slice together with those on either side of it (2.5-D).
+
+    Parameters
+    ----------
+    image : Tensor
+        Shape (channels, X, Y, slices).
+    slices : Sequence[int]
+        Those that are wanted.
+    neighbours : int
+        How many on either side; beyond the ends the last slice counts.
+
+    Returns
+    -------
+    Tensor
+        Shape (len(slices), channels · (1 + 2 · neighbours), X, Y): all slices of the first channel,
+        then those of the next.
+    """
+    offsets = torch.arange(-neighbours, neighbours + 1)
+    places = (torch.as_tensor(list(slices))[:, None] + offsets).clamp(0, image.shape[-1] - 1)
+    taken = image[..., places.to(image.device)]
+    return taken.permute(3, 0, 4, 1, 2).flatten(1, 2)
 
 
 def predict_volume(network: Network, image: Tensor, settings: WindowSettings) -> Tensor:

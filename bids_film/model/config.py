@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bids_film.domain.errors import UsageError
+from bids_film.domain.patterns import check_pattern
 
 Conditioning = Literal["film", "constant", "unconditioned"]
 FilmForm = Literal["affine", "sigmoid"]
@@ -17,6 +18,7 @@ Plane = Literal["axial", "coronal", "sagittal", "thickest"]
 
 _MOST_LEVELS = 8
 _MOST_CHANNELS = 4096
+_MOST_NEIGHBOURS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +141,12 @@ class Preprocessing:
         Intensities that become 0 and 1.
     foreground : str
         Voxels from which the percentiles are taken: ``nonzero`` or ``all``.
+    neighbours : int
+        Slices on either side that a 2-D network sees as well (2.5-D); beyond the ends the last one
+        counts.
+    companions : tuple[str, ...]
+        Patterns of co-registered images of other contrasts that the network sees as well, with the
+        placeholders of label files; one that a scan lacks is all zero.
     """
 
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -146,8 +154,21 @@ class Preprocessing:
     patch: tuple[int, ...] = (96, 96, 96)
     percentiles: tuple[float, float] = (0.5, 99.5)
     foreground: Literal["nonzero", "all"] = "nonzero"
+    neighbours: int = 0
+    companions: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image that the network sees."""
+        return (1 + len(self.companions)) * (1 + 2 * self.neighbours)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.neighbours <= _MOST_NEIGHBOURS:
+            raise UsageError(
+                f"expected from 0 to {_MOST_NEIGHBOURS} neighbours, got {self.neighbours}"
+            )
+        for pattern in self.companions:
+            check_pattern(pattern, where="companions")
         if not all(math.isfinite(size) and size >= 0 for size in self.spacing_mm):
             raise UsageError(
                 f"expected spacing_mm of positive numbers, or 0 to keep an axis as it is, "

@@ -161,6 +161,11 @@ def _check_fit(header: ModelHeader) -> None:
         raise ValueError(
             f"a network of {network.structures} structures and a table of {len(labels)}"
         )
+    if header.preprocessing.channels != network.in_channels:
+        raise ValueError(
+            f"{header.preprocessing.channels} channels of an image for a network of "
+            f"{network.in_channels}"
+        )
     if len(patch) != network.dimensions:
         raise ValueError(f"the patch {patch} does not fit {network.dimensions} dimensions")
     indices = {structure.index for structure in labels}

@@ -16,10 +16,11 @@ from bids_film.domain.labels import LabelTable
 from bids_film.domain.scan import Scan
 from bids_film.images.geometry import reorient
 from bids_film.images.resample import resize_labels
+from bids_film.inference.companions import ReadVolume, read_with_companions
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.metadata.fields import Field
 from bids_film.metadata.resolve import resolve
-from bids_film.training.labels import ReadVolume, Reference, read_reference
+from bids_film.training.labels import Reference, read_reference
 from bids_film.training.recipe import Recipe
 
 MetadataValues = Mapping[str, str | float | None]
@@ -37,7 +38,7 @@ class Example:
     ----------
     scan : Scan
     image : ndarray
-        float16, shape (1, X, Y, Z); the slice axis of a 2-D network last.
+        float16, shape (1 + companions, X, Y, Z); the slice axis of a 2-D network last.
     labels : ndarray
         uint8: output channel of each voxel, shape (X, Y, Z).
     annotated : ndarray
@@ -68,7 +69,7 @@ class Batch:
     Attributes
     ----------
     image : Tensor
-        float32, shape (batch, 1, *patch).
+        float32, shape (batch, channels, *patch).
     labels : Tensor
         Output channel of each voxel, int64, shape (batch, *patch).
     annotated : Tensor
@@ -167,7 +168,7 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
     ScanError
         Where the image or a label file cannot be used.
     """
-    volume = read(scan.path)
+    volume = read_with_companions(scan, recipe.preprocessing.companions, read=read)
     prepared = prepare_volume(volume, recipe.preprocessing)
     reference = read_reference(scan, recipe.structures, volume.grid, read=read)
     labels = prepare_labels(to_channels(reference, recipe.label_table), prepared)

@@ -8,16 +8,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
+from bids_film.domain.patterns import fill_pattern
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.images.geometry import same_grid
 from bids_film.images.resample import resample_to_grid
+from bids_film.inference.companions import ReadVolume
 from bids_film.model.header import hash_file
 from bids_film.training.settings import TargetStructure
 
@@ -25,14 +27,6 @@ GRID_TOLERANCE_MM = 0.1
 """Affines that move no corner of the image by more than this are the same grid."""
 
 _LEAST_INSIDE = 0.5
-
-
-class ReadVolume(Protocol):
-    """Reads a NIfTI file; label maps as integers."""
-
-    def __call__(self, path: Path, *, labels: bool = False) -> Volume:
-        """Read one file."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,28 +68,9 @@ class Labelled:
     without: tuple[Scan, ...]
 
 
-def label_path(scan: Scan, pattern: str) -> Path | None:
-    """Fill a pattern's placeholders for a scan; None where the scan lacks an entity it asks for.
-
-    See `TargetStructure.labels` for the placeholders.
-    """
-    folder = scan.path.parent.relative_to(scan.dataset_root).as_posix()
-    parts = {
-        **scan.entities,
-        "folder": folder,
-        "stem": scan.stem,
-        "entities": scan.stem.removesuffix(f"_{scan.suffix}"),
-        "suffix": scan.suffix,
-    }
-    try:
-        return scan.dataset_root / pattern.format_map(parts)
-    except KeyError:
-        return None
-
-
 def find_labels(scan: Scan, structures: Sequence[TargetStructure]) -> dict[str, Path]:
     """Find the label files that exist for a scan: structure name to file."""
-    paths = {target.name: label_path(scan, target.labels) for target in structures}
+    paths = {target.name: fill_pattern(scan, target.labels) for target in structures}
     return {name: path for name, path in paths.items() if path is not None and path.is_file()}
 
 
@@ -138,7 +113,7 @@ def read_reference(
     """
     files = find_labels(scan, structures)
     if not files:
-        tried = sorted({str(label_path(scan, target.labels)) for target in structures})
+        tried = sorted({str(fill_pattern(scan, target.labels)) for target in structures})
         raise ScanError(f"no label file for {scan.relative_path}; looked for {', '.join(tried)}")
     maps: dict[Path, NDArray[Any]] = {}
     notes: list[str] = []

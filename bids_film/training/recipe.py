@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import string
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_film.domain.entities import ENTITY_ORDER
 from bids_film.domain.errors import MetadataError, UsageError
 from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.patterns import check_pattern
 from bids_film.domain.records import check_key, from_mapping
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.fields import Field, field_from_dict
@@ -43,9 +42,6 @@ __all__ = [
     "recipe_from_dict",
     "recipe_to_dict",
 ]
-
-LABEL_PLACEHOLDERS = ("folder", "stem", "entities", "suffix", *ENTITY_ORDER)
-"""What a pattern of label files may hold in braces."""
 
 _PALETTE = (
     "#e6550d", "#3182bd", "#31a354", "#756bb1", "#e7ba52", "#d6616b", "#17becf", "#8c6d31",
@@ -118,6 +114,7 @@ class Recipe:
         prompted = chosen.target == "prompted"
         return NetworkConfig(
             dimensions=chosen.dimensions,
+            in_channels=self.preprocessing.channels,
             out_channels=2 if prompted else len(self.structures) + 1,
             channels=chosen.channels,
             conditioning="film" if chosen.conditioning == "shuffled" else chosen.conditioning,
@@ -248,7 +245,7 @@ def _check_structures(structures: tuple[TargetStructure, ...], *, synthesis: boo
         if synthesis and not target.source_labels:
             raise UsageError(f"{where}: source_labels are needed where scans are synthesised")
         if not synthesis:
-            _check_pattern(target.labels, where=where)
+            _check_labels(target.labels, where=where)
     _check_nesting(structures)
 
 
@@ -264,26 +261,21 @@ def _check_nesting(structures: tuple[TargetStructure, ...]) -> None:
             above = container[above]
 
 
-def _check_pattern(pattern: str, *, where: str) -> None:
+def _check_labels(pattern: str, *, where: str) -> None:
     if not pattern:
         raise UsageError(
             f"{where}: labels, the pattern of its label files, is missing",
             hint='such as labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"',
         )
-    try:
-        names = [name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None]
-    except ValueError as problem:
-        raise UsageError(f"{where}: labels = {pattern!r}: {problem}") from problem
-    for name in names:
-        check_key(name, LABEL_PLACEHOLDERS, where=f"{where}: labels")
-    if not names:
-        raise UsageError(
-            f"{where}: labels = {pattern!r} names the same file for every scan",
-            hint="use placeholders such as {folder} and {stem}",
-        )
+    check_pattern(pattern, where=f"{where}: labels")
 
 
 def _check_patch(preprocessing: Preprocessing, network: NetworkConfig) -> None:
+    if preprocessing.neighbours and network.dimensions != 2:  # noqa: PLR2004 (slices)
+        raise UsageError(
+            "[preprocessing] neighbours: only a network of 2 dimensions sees slices, got "
+            f"neighbours = {preprocessing.neighbours} and dimensions = {network.dimensions}"
+        )
     patch, stride = preprocessing.patch, network.stride
     if len(patch) != network.dimensions:
         raise UsageError(
@@ -305,6 +297,8 @@ def _check_synthesis(preprocessing: Preprocessing, network: NetworkConfig) -> No
             f"dimensions = 3 and three equal [preprocessing] spacing_mm, got "
             f"{network.dimensions} and {list(spacing_mm)}"
         )
+    if preprocessing.companions:
+        raise UsageError("[synthesis] draws one image of a head: leave companions out")
 
 
 def _check_unique(what: str, values: Iterable[Any]) -> None:

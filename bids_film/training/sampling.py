@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import UsageError
+from bids_film.inference.windows import stack_neighbours
 from bids_film.metadata.encoder import Encoder
 from bids_film.training.augment import AugmentSettings, augment_example
 from bids_film.training.examples import Example, MetadataValues
@@ -88,6 +89,10 @@ class ExampleSampler:
         Give each patch the metadata of a random scan: the control for what metadata are worth.
     shares : ndarray, optional
         How often each scan is drawn, shape (scans,), with sum 1; equally often by default.
+    neighbours : int
+        Slices on either side that come with a slice.
+    drop_companion : float
+        How often each companion image is withheld.
     """
 
     examples: Sequence[Example]
@@ -97,18 +102,22 @@ class ExampleSampler:
     foreground: float = 0.7
     shuffled: bool = False
     shares: NDArray[np.float64] | None = None
+    neighbours: int = 0
+    drop_companion: float = 0.0
 
     def draw(self, rng: np.random.Generator) -> Patch:
         """Draw one patch; all chance comes from `rng`."""
         example = self.examples[int(rng.choice(len(self.examples), p=self.shares))]
         center = draw_center(example, self.patch, rng, foreground=self.foreground)
-        image, labels, middle = cut_window(example, self.patch, center)
+        image, labels, middle = cut_window(example, self.patch, center, neighbours=self.neighbours)
         settings = self.augmentation
         if not settings.voxel_size:
             settings = replace(settings, voxel_size=example.spacing_mm[: len(self.patch)])
         image, labels = augment_example(
             image, labels, patch=self.patch, settings=settings, rng=rng, center=middle
         )
+        if len(example.image) > 1:
+            image = withhold_companions(image, len(example.image), self.drop_companion, rng)
         told = self.examples[int(rng.integers(len(self.examples)))] if self.shuffled else example
         vector, known = self.mask.encode(told.values, rng)
         return Patch(
@@ -143,14 +152,14 @@ def draw_center(
 
 
 def cut_window(
-    example: Example, patch: Sequence[int], center: Center
+    example: Example, patch: Sequence[int], center: Center, *, neighbours: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, Center]:
     """Cut out what a turned and scaled patch can reach, so that no more is converted.
 
     Returns
     -------
     image : Tensor
-        float32, shape (1, *window).
+        float32, shape (channels, *window).
     labels : Tensor
         uint8, shape (*window).
     center : tuple[float, ...]
@@ -159,12 +168,31 @@ def cut_window(
     starts = [max(0, int(c) - size) for c, size in zip(center, patch, strict=False)]
     stops = [int(c) + size + 2 for c, size in zip(center, patch, strict=False)]
     window: tuple[slice | int, ...] = tuple(map(slice, starts, stops))
-    if len(patch) < len(center):
-        window = (*window, round(center[-1]))
-    image = np.ascontiguousarray(example.image[0][window], dtype=np.float32)
-    labels = np.array(example.labels[window])
     middle = tuple(c - start for c, start in zip(center, starts, strict=False))
-    return torch.from_numpy(image)[None], torch.from_numpy(labels), middle
+    image = torch.from_numpy(np.array(example.image[(slice(None), *window)], dtype=np.float32))
+    if len(patch) < len(center):
+        (image,) = stack_neighbours(image, [round(center[-1])], neighbours)
+        window = (*window, round(center[-1]))
+    return image, torch.from_numpy(np.array(example.labels[window])), middle
+
+
+def withhold_companions(
+    image: torch.Tensor, contrasts: int, probability: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Set companions to zero at random, as those that are missing are; never the scan itself.
+
+    Parameters
+    ----------
+    image : Tensor
+        Shape (channels, *spatial), the same number of channels for each contrast.
+    contrasts : int
+        The scan and its companions.
+    probability : float
+        Of each companion.
+    """
+    dropped = [False, *(rng.random(contrasts - 1) < probability).tolist()]
+    kept = torch.tensor([not drop for drop in dropped]).repeat_interleave(len(image) // contrasts)
+    return image * kept.view(-1, *[1] * (image.dim() - 1))
 
 
 def make_sampler(examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> ExampleSampler:
@@ -178,6 +206,8 @@ def make_sampler(examples: Sequence[Example], recipe: Recipe, encoder: Encoder) 
         foreground=recipe.training.foreground,
         shuffled=recipe.network.conditioning == "shuffled",
         shares=find_shares(examples, balance) if balance else None,
+        neighbours=recipe.preprocessing.neighbours,
+        drop_companion=recipe.data.drop_companion,
     )
 
 

@@ -64,12 +64,19 @@ class DataSettings:
     labelled_slices_only : bool
         For 2-D networks: slices without any label were not annotated, and are neither learned from
         nor evaluated.
+    drop_companion : float
+        With [preprocessing] companions: how often each is withheld, so that the network learns to
+        do without.
     """
 
     images: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     labelled_slices_only: bool = False
+    drop_companion: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_share("[data] drop_companion", self.drop_companion)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,7 @@ class Case:
     Attributes
     ----------
     image : ndarray
-        Shape (1, X, Y, Z).
+        Shape (1 + companions, X, Y, Z).
     labels : ndarray
         Output channel of each voxel, shape (X, Y, Z).
     annotated : Sequence[bool]
@@ -113,7 +113,11 @@ def _segment(
     preprocessing: Preprocessing,
 ) -> NDArray[np.uint8]:
     segment = fix_metadata(network, encoder.encode(case.values), labels)
-    settings = WindowSettings(stride=network.config.stride, patch=preprocessing.patch)
+    settings = WindowSettings(
+        stride=network.config.stride,
+        patch=preprocessing.patch,
+        neighbours=preprocessing.neighbours,
+    )
     device = next(network.parameters()).device
     image = torch.from_numpy(np.asarray(case.image, dtype=np.float32)).to(device)
     predict = predict_slices if network.config.dimensions == 2 else predict_volume  # noqa: PLR2004

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bids_film
+from bids_film.domain.patterns import find_files
 from bids_film.domain.scan import Scan
 from bids_film.metadata.resolve import FieldValue
 from bids_film.model.header import hash_file
@@ -15,7 +16,12 @@ from bids_film.workflow.options import Options
 
 
 def make_fingerprint(
-    scan: Scan, values: Sequence[FieldValue], model: Mapping[str, str], options: Options
+    scan: Scan,
+    values: Sequence[FieldValue],
+    model: Mapping[str, str],
+    options: Options,
+    *,
+    companions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Gather what a scan's outputs depend on, as plain JSON.
 
@@ -25,9 +31,13 @@ def make_fingerprint(
         Metadata as it will be used.
     model : Mapping[str, str]
         ``name``, ``version`` and ``sha256``.
+    companions : Sequence[str]
+        Patterns of the images that the model sees as well.
     """
+    others = [path for path in find_files(scan, companions) if path is not None]
     return {
-        "input": _describe_file(scan),
+        "input": _describe_file(scan.path, scan.relative_path),
+        **({"companions": [_describe_file(path, path.name) for path in others]} if others else {}),
         "model": dict(model),
         "metadata": [_describe_value(value) for value in values],
         "options": {
@@ -80,14 +90,14 @@ def _explain_output(output: OutputFile, output_dir: Path) -> str:
     return "" if same else f"output is no longer what was written: {output.path}"
 
 
-def _describe_file(scan: Scan) -> dict[str, Any]:
+def _describe_file(path: Path, name: str) -> dict[str, Any]:
     try:
-        status = scan.path.stat()
+        status = path.stat()
     except OSError:
         # A dangling link or a file that may not be read: segmenting it will say so.
-        return {"path": scan.relative_path}
+        return {"path": name}
     return {
-        "path": scan.relative_path,
+        "path": name,
         "size": status.st_size,
         "mtime_ns": status.st_mtime_ns,
     }

@@ -19,6 +19,7 @@ from bids_film.evaluation.experiment import AS_FOUND
 from bids_film.evaluation.summary import UNKNOWN
 from bids_film.images.geometry import plan_ras
 from bids_film.images.measures import measure_structure
+from bids_film.inference.companions import read_with_companions
 from bids_film.inputs.nifti import read_volume
 from bids_film.metadata.encoder import MetadataValues
 from bids_film.metadata.fields import CategoricalField
@@ -109,7 +110,8 @@ def measure_model(
     ScanError
         Where the scan or its reference cannot be used.
     """
-    volume = read_volume(scan.path)
+    patterns = engine.header.preprocessing.companions
+    volume = read_with_companions(scan, patterns, read=read_volume)
     reference = read_reference(scan, recipe.structures, volume.grid, read=read_volume)
     found = resolve_metadata(scan, engine.header.encoder, given)
     values = {entry.field: entry.value for entry in found}

@@ -91,7 +91,7 @@ def make_plan(options: Options) -> Plan:
     check_names_differ(scans, header.name, options.output_dir)
     overrides = read_given_metadata(options, header.encoder, scans)
     model = {"name": header.name, "version": header.version, "sha256": hash_file(path)}
-    plans = [_plan_scan(scan, header.encoder, overrides, options, (path, model)) for scan in scans]
+    plans = [_plan_scan(scan, header, overrides, options, (path, model)) for scan in scans]
     return Plan(header=header, model=path, scans=tuple(plans))
 
 
@@ -154,14 +154,15 @@ class GivenMetadata:
 
 def _plan_scan(
     scan: Scan,
-    encoder: Encoder,
+    header: ModelHeader,
     given: GivenMetadata,
     options: Options,
     model: tuple[Path, dict[str, str]],
 ) -> ScanPlan:
     path, identity = model
-    values = resolve_metadata(scan, encoder, given.for_scan(scan))
-    fingerprint = make_fingerprint(scan, values, identity, options)
+    values = resolve_metadata(scan, header.encoder, given.for_scan(scan))
+    companions = header.preprocessing.companions
+    fingerprint = make_fingerprint(scan, values, identity, options, companions=companions)
     state_file = state_path(options.output_dir, identity["name"], scan.relative_path)
     job = ScanJob(
         path=scan.path,

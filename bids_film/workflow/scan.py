@@ -25,6 +25,8 @@ from bids_film.derivatives.sidecars import (
 )
 from bids_film.derivatives.tables import measure_volumes, write_label_table
 from bids_film.domain.errors import ScanError
+from bids_film.domain.patterns import find_files
+from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import (
     ModelIdentity,
     RecordedValue,
@@ -33,6 +35,7 @@ from bids_film.domain.segmentation import (
 )
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import same_grid
+from bids_film.inference.companions import read_with_companions
 from bids_film.inference.engine import Engine, Prediction
 from bids_film.inputs.nifti import read_grid, read_volume
 from bids_film.metadata.fields import CategoricalField
@@ -70,7 +73,7 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         raise ScanError(job.problem, hint=job.hint)
     check_policy(job.values, MetadataPolicy(job.on_missing_metadata))
     with _timed(seconds, "read"):
-        volume = read_volume(job.path)
+        volume = read_with_companions(job.scan, header.preprocessing.companions, read=read_volume)
     with _timed(seconds, "predict"):
         encoded = header.encoder.encode(values_to_dict(job.values))
         prediction = engine.predict(
@@ -132,8 +135,15 @@ def _describe(
             **({"ensemble": prediction.ensemble} if prediction.ensemble else {}),
             "command": job.command,
         },
+        companions=_find_companions(job.scan, header),
         entropy_file=names.figure("entropy").relative_to(job.output_dir).as_posix(),
     )
+
+
+def _find_companions(scan: Scan, header: ModelHeader) -> tuple[str, ...]:
+    paths = find_files(scan, header.preprocessing.companions)
+    root = scan.dataset_root
+    return tuple(path.relative_to(root).as_posix() for path in paths if path is not None)
 
 
 def _add_confidence(item: StructureVolume, prediction: Prediction) -> StructureVolume:

@@ -10,9 +10,10 @@ import pytest
 from bids_film.cli.parser import build_parser
 from bids_film.derivatives import dataset
 from bids_film.domain.errors import ExitCode
+from bids_film.domain.patterns import PLACEHOLDERS
 from bids_film.domain.scan import SourceKind
 from bids_film.metadata.parse import Status
-from bids_film.training.recipe import LABEL_PLACEHOLDERS, read_recipe
+from bids_film.training.recipe import read_recipe
 from bids_film.workflow import evaluation_tables, group_tables
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def test_every_status_of_a_metadata_value_is_documented() -> None:
 
 
 def test_every_placeholder_that_is_no_entity_is_documented() -> None:
-    wanted = {f"{{{name}}}" for name in LABEL_PLACEHOLDERS[:4]}
+    wanted = {f"{{{name}}}" for name in PLACEHOLDERS[:4]}
     assert wanted <= first_cells(read_page("training.md"))
 
 

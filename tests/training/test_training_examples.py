@@ -23,6 +23,7 @@ from bids_film.training.sampling import (
     draw_center,
     find_shares,
     make_sampler,
+    withhold_companions,
 )
 from bids_film.training.settings import MetadataSettings
 
@@ -314,3 +315,21 @@ def test_balance_draws_each_value_equally_often(key: str) -> None:
 def test_balance_over_what_no_scan_has_is_refused() -> None:
     with pytest.raises(UsageError, match="no training scan has a value of 'age'"):
         find_shares([make_example()], "age")
+
+
+def test_a_patch_of_slices_comes_with_its_neighbours_and_companions() -> None:
+    example = make_example()
+    two = replace(example, image=np.concatenate([example.image, example.image + 100]))
+    image, labels, middle = cut_window(two, (8, 8), (6.0, 31.0, 5.0), neighbours=1)
+    assert image.shape == (6, *labels.shape)
+    x, y = (int(c) for c in middle)
+    assert image[:, x, y].tolist() == [4, 5, 5, 104, 105, 105]
+
+
+def test_companions_are_withheld_as_often_as_asked_for_and_the_scan_never() -> None:
+    image, rng = torch.ones(6, 2, 2), np.random.default_rng(0)
+    drawn = torch.stack([withhold_companions(image, 3, 0.3, rng)[:, 0, 0] for _ in range(1000)])
+    assert bool((drawn[:, :2] == 1).all())
+    assert torch.equal(drawn[:, 2], drawn[:, 3])
+    assert torch.allclose(drawn[:, 2:].mean(dim=0), torch.tensor(0.7), atol=0.05)
+    assert not torch.equal(drawn[:, 2], drawn[:, 4])

@@ -157,6 +157,59 @@ def test_a_prompted_network_learns_each_structure_from_scans_that_have_only_it(
     assert np.mean(found.labels == 10 * whole.labels) > 0.95
 
 
+def test_what_only_a_companion_shows_is_learned_and_done_without_where_it_is_missing(
+    machine: Machine,
+) -> None:
+    """The structure is bright in the companion, and of the scan's own brightness nowhere told."""
+    example = make_nested()
+    noise = np.random.default_rng(3).normal(0.5, 0.1, SHAPE).clip(0, 1)
+    pair = replace(example, image=np.stack([noise, example.image[0]]).astype(np.float16))
+    recipe = make_recipe(
+        preprocessing={
+            "spacing_mm": [0, 0, 0], "patch": [16, 16], "foreground": "all",
+            "companions": ["{folder}/{entities}_T2w.nii.gz"],
+        },
+        training={"steps": 150, "validate_every": 50},
+        structures=2,
+    )  # fmt: skip
+    path = fit_to_examples(recipe, [pair], [], machine)
+    assert max(validation_dice(path)) > 0.9
+    engine = Engine.load(path, device="cpu")
+    grid = make_grid(SHAPE, np.eye(4))
+    seen, other = (Volume(data=image.astype(np.float32), grid=grid) for image in pair.image)
+    encoded = engine.header.encoder.encode(example.values)
+    both = engine.predict(replace(seen, companions=(other,)), encoded).labels
+    alone = engine.predict(replace(seen, companions=(None,)), encoded).labels
+    assert np.mean(both == 10 * example.labels) > 0.9
+    assert np.mean(both == 10 * example.labels) > np.mean(alone == 10 * example.labels)
+
+
+def test_a_network_of_slices_sees_their_neighbours(machine: Machine) -> None:
+    """The structure is where the next slice is bright."""
+    rng = np.random.default_rng(0)
+    bright = rng.uniform(size=(24, 20, 7)) < 0.5
+    bright = bright.repeat(1, axis=2)
+    blocks = bright[::4, ::4].repeat(4, axis=0).repeat(4, axis=1)
+    labels = np.concatenate([blocks[..., 1:], blocks[..., -1:]], axis=2).astype(np.uint8)
+    example = make_example(
+        "01", blocks.astype(float), labels, values={"MagneticFieldStrength": 3.0}
+    )
+    training = {"steps": 150, "validate_every": 50}
+    scores = []
+    for neighbours in (0, 1):
+        recipe = make_recipe(
+            preprocessing={
+                "spacing_mm": [0, 0, 0], "patch": [16, 16], "foreground": "all",
+                "neighbours": neighbours,
+            },
+            training=training,
+        )  # fmt: skip
+        place = replace(machine, output=machine.output / str(neighbours))
+        scores.append(max(validation_dice(fit_to_examples(recipe, [example], [], place))))
+    assert scores[0] < 0.8
+    assert scores[1] > 0.95
+
+
 def test_deep_supervision_is_of_training_only(machine: Machine) -> None:
     network = {"channels": [4, 8, 8], "deep_supervision": 1}
     path = fit_to_examples(make_recipe(network=network), make_halves(), [], machine)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from bids_film.domain.errors import ScanError
+from bids_film.domain.patterns import fill_pattern
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.training.labels import (
     find_labelled,
     find_labels,
-    label_path,
     read_reference,
     sort_by_depth,
 )
@@ -115,17 +115,17 @@ def mask(*region: slice) -> np.ndarray:
 def test_the_three_conventions_are_found_by_pattern(
     tmp_path: Path, pattern: str, expected: str
 ) -> None:
-    assert label_path(make_scan(tmp_path), pattern) == tmp_path / expected
+    assert fill_pattern(make_scan(tmp_path), pattern) == tmp_path / expected
 
 
 def test_a_scan_without_the_entity_of_a_pattern_has_no_label_file(tmp_path: Path) -> None:
-    assert label_path(make_scan(tmp_path), "labels/{acq}.nii.gz") is None
+    assert fill_pattern(make_scan(tmp_path), "labels/{acq}.nii.gz") is None
 
 
 def test_scans_are_told_apart_by_whether_a_label_file_exists(tmp_path: Path) -> None:
     labelled = make_scan(tmp_path)
     without = make_scan(tmp_path, "sub-01_ses-a_run-2_T2starw")
-    put(label_path(labelled, CORD))
+    put(fill_pattern(labelled, CORD))
     found = find_labelled([without, labelled], STRUCTURES)
     assert found.scans == (labelled,)
     assert found.without == (without,)
@@ -136,8 +136,8 @@ def test_parts_are_painted_over_what_contains_them_in_whatever_order_they_come(
     tmp_path: Path,
 ) -> None:
     scan, files = make_scan(tmp_path), Files()
-    files.add(label_path(scan, CORD), mask(slice(1, 5), slice(1, 5)))
-    files.add(label_path(scan, GRAY), mask(slice(2, 4), slice(2, 4)))
+    files.add(fill_pattern(scan, CORD), mask(slice(1, 5), slice(1, 5)))
+    files.add(fill_pattern(scan, GRAY), mask(slice(2, 4), slice(2, 4)))
     for structures in (STRUCTURES, STRUCTURES[::-1]):
         reference = read_reference(scan, structures, make_grid(), read=files)
         assert reference.labels[2, 2, 0] == 7
@@ -148,7 +148,7 @@ def test_parts_are_painted_over_what_contains_them_in_whatever_order_they_come(
 
 def test_a_structure_without_a_file_is_not_annotated(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
-    files.add(label_path(scan, CORD), mask(slice(1, 5)))
+    files.add(fill_pattern(scan, CORD), mask(slice(1, 5)))
     reference = read_reference(scan, STRUCTURES, make_grid(), read=files)
     assert reference.annotated == {"spinal cord"}
     assert set(np.unique(reference.labels)) == {0, 3}
@@ -156,7 +156,7 @@ def test_a_structure_without_a_file_is_not_annotated(tmp_path: Path) -> None:
 
 def test_an_empty_label_file_is_an_annotation(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
-    files.add(label_path(scan, CORD), np.zeros(SHAPE, dtype=np.uint8))
+    files.add(fill_pattern(scan, CORD), np.zeros(SHAPE, dtype=np.uint8))
     assert read_reference(scan, STRUCTURES, make_grid(), read=files).annotated == {"spinal cord"}
 
 
@@ -169,7 +169,7 @@ def test_the_values_of_a_label_map_are_given_to_their_structures(tmp_path: Path)
     scan, files = make_scan(tmp_path), Files()
     data = np.zeros(SHAPE, dtype=np.int16)
     data[0], data[1], data[2], data[3] = 10, 11, 20, 30
-    files.add(label_path(scan, pattern), data)
+    files.add(fill_pattern(scan, pattern), data)
     reference = read_reference(scan, structures, make_grid(), read=files)
     assert reference.labels[:, 0, 0].tolist() == [1, 1, 2, 0, 0, 0]
     assert len(reference.files) == 1
@@ -178,7 +178,7 @@ def test_the_values_of_a_label_map_are_given_to_their_structures(tmp_path: Path)
 def test_a_flipped_label_file_is_brought_onto_its_image_with_a_note(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
     flipped = mask(slice(0, 2))[::-1].copy()
-    files.add(label_path(scan, CORD), flipped, make_grid(flip=True))
+    files.add(fill_pattern(scan, CORD), flipped, make_grid(flip=True))
     reference = read_reference(scan, STRUCTURES, make_grid(), read=files)
     assert (reference.labels > 0).tolist() == (mask(slice(0, 2)) > 0).tolist()
     assert "another grid" in reference.notes[0]
@@ -189,20 +189,20 @@ def test_a_finer_label_file_is_brought_onto_its_image(tmp_path: Path) -> None:
     fine = np.zeros((12, 14, 16), dtype=np.uint8)
     fine[4:8] = 1
     grid = make_grid(fine.shape, spacing=0.5, origin=(-0.25, -0.25, -0.25))
-    files.add(label_path(scan, CORD), fine, grid)
+    files.add(fill_pattern(scan, CORD), fine, grid)
     reference = read_reference(scan, STRUCTURES, make_grid(), read=files)
     assert (reference.labels[:, 3, 3] > 0).tolist() == [False, False, True, True, False, False]
 
 
 def test_a_rounding_error_of_the_affine_is_no_other_grid(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
-    files.add(label_path(scan, CORD), mask(slice(1, 5)), make_grid(origin=(0.01, 0, 0)))
+    files.add(fill_pattern(scan, CORD), mask(slice(1, 5)), make_grid(origin=(0.01, 0, 0)))
     assert not read_reference(scan, STRUCTURES, make_grid(), read=files).notes
 
 
 def test_labels_that_lie_elsewhere_than_the_image_are_refused(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
-    files.add(label_path(scan, CORD), mask(slice(1, 5)), make_grid(origin=(100, 0, 0)))
+    files.add(fill_pattern(scan, CORD), mask(slice(1, 5)), make_grid(origin=(100, 0, 0)))
     with pytest.raises(ScanError, match=r"only 0% of the labels in .*seg-manual"):
         read_reference(scan, STRUCTURES, make_grid(), read=files)
 
