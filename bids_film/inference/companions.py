@@ -15,9 +15,9 @@ from bids_film.images.resample import resample_to_grid
 
 
 class ReadVolume(Protocol):
-    """Reads a NIfTI file; label maps as integers."""
+    """Reads a NIfTI file; label maps as integers, shares as numbers from 0 to 1."""
 
-    def __call__(self, path: Path, *, labels: bool = False) -> Volume:
+    def __call__(self, path: Path, *, labels: bool = False, shares: bool = False) -> Volume:
         """Read one file."""
         ...
 

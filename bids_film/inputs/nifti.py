@@ -36,7 +36,7 @@ _MOST_BESIDE_VOXELS = 1 << 28
 """Bytes before and after the voxels: extension blocks hold some kilobytes to megabytes."""
 
 
-def read_volume(path: Path, *, labels: bool = False) -> Volume:
+def read_volume(path: Path, *, labels: bool = False, shares: bool = False) -> Volume:
     """Read an image or a label map.
 
     Parameters
@@ -45,6 +45,8 @@ def read_volume(path: Path, *, labels: bool = False) -> Volume:
         A ``.nii`` or ``.nii.gz`` file.
     labels : bool
         Whether it is a label map: its values stay integers, and it may be all zero.
+    shares : bool
+        Whether its values are shares or probabilities, from 0 to 1: it may be all zero.
 
     Returns
     -------
@@ -65,6 +67,8 @@ def read_volume(path: Path, *, labels: bool = False) -> Volume:
     data, notes = _replace_non_finite(data, path)
     if labels:
         data = _round_labels(data, path)
+    elif shares:
+        _check_shares(data, path)
     else:
         _check_content(data, path)
     return Volume(data=data, grid=checked.grid, notes=(*checked.notes, *notes))
@@ -280,6 +284,15 @@ def _check_content(data: NDArray[Any], path: Path) -> None:
     if low == high:
         what = "is all zero" if low == 0.0 else f"has the same value, {low:g}, everywhere"
         raise ScanError(f"{path} {what}: there is nothing to segment.", hint="Exclude this scan.")
+
+
+def _check_shares(data: NDArray[Any], path: Path) -> None:
+    low, high = float(data.min()), float(data.max())
+    if low < -_LABEL_TOLERANCE or high > 1 + _LABEL_TOLERANCE:
+        raise ScanError(
+            f"{path} is to hold shares from 0 to 1, but reaches from {low:g} to {high:g}.",
+            hint="Divide it by its largest value, or leave soft_labels out of the recipe.",
+        )
 
 
 def _round_labels(data: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -91,7 +91,8 @@ def apply_spatial(
     image : Tensor
         Shape (channels, *spatial); interpolated linearly, 0 outside.
     labels : Tensor
-        Shape (*spatial), of an integer type; nearest neighbour, 0 outside.
+        Shape (*spatial), of an integer type; nearest neighbour, 0 outside. Or shares of each
+        channel, background first, float, shape (channels, *spatial); interpolated linearly.
     patch : sequence of int
     center : sequence of float
         Voxel on which the patch is centred.
@@ -104,12 +105,19 @@ def apply_spatial(
         Shape (*patch).
     """
     if augmentation.deformation.is_identity:
-        return (
-            crop_or_pad(image, patch, center=center),
-            crop_or_pad(labels, patch, center=center),
-        )
+        cut = crop_or_pad(image, patch, center=center)
+        return cut, _fill_background(crop_or_pad(labels, patch, center=center))
     located = locate_sources(augmentation.deformation, patch, center=center)
-    return sample_linear(image, located), sample_nearest(labels, located)
+    soft = labels.is_floating_point()
+    sampled = sample_linear(labels, located) if soft else sample_nearest(labels, located)
+    return sample_linear(image, located), _fill_background(sampled)
+
+
+def _fill_background(labels: Tensor) -> Tensor:
+    """Beyond an example all is background: its share, the first channel, is what is left."""
+    if labels.is_floating_point():
+        labels[0] = 1 - labels[1:].sum(dim=0)
+    return labels
 
 
 def apply_intensity(augmentation: Augmentation, image: Tensor) -> Tensor:
@@ -138,7 +146,8 @@ def augment_example(
     image : Tensor
         float32, about 0 to 1, shape (channels, *spatial).
     labels : Tensor
-        Of an integer type, shape (*spatial).
+        Of an integer type, shape (*spatial); or shares of each channel, float, shape
+        (channels, *spatial).
     patch : tuple[int, ...]
         Shape of the patch; beyond the example it is filled with 0.
     settings : AugmentSettings
@@ -158,7 +167,7 @@ def augment_example(
     ValueError
         Where the shapes do not fit together.
     """
-    spatial = tuple(labels.shape)
+    spatial = tuple(labels.shape[1:] if labels.is_floating_point() else labels.shape)
     if tuple(image.shape[1:]) != spatial or len(patch) != len(spatial):
         raise ValueError(
             f"expected image (channels, *spatial), labels (*spatial) and a patch of as many axes, "

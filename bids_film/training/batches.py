@@ -112,9 +112,10 @@ def stream_batches(
 
 
 def _stack(patches: Sequence[Patch]) -> Batch:
+    labels = torch.stack([patch.labels for patch in patches])
     return Batch(
         image=torch.stack([patch.image for patch in patches]),
-        labels=torch.stack([patch.labels for patch in patches]).long(),
+        labels=labels if labels.is_floating_point() else labels.long(),
         annotated=torch.stack([patch.annotated for patch in patches]),
         vector=torch.stack([patch.vector for patch in patches]),
         known=torch.stack([patch.known for patch in patches]),

@@ -15,7 +15,7 @@ from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.scan import Scan
 from bids_film.images.geometry import reorient
-from bids_film.images.resample import resize_labels
+from bids_film.images.resample import resize, resize_labels
 from bids_film.inference.companions import ReadVolume, read_with_companions
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.metadata.fields import Field
@@ -50,6 +50,9 @@ class Example:
         Channel to some of its voxels, int32, shape (n, 3); without channels that are empty.
     notes : tuple[str, ...]
         What was met while image and labels were read.
+    shares : ndarray or None
+        Share of each channel, background first, float16, shape (structures + 1, X, Y, Z); None
+        where labels are taken as they are drawn.
     """
 
     scan: Scan
@@ -60,6 +63,7 @@ class Example:
     spacing_mm: tuple[float, float, float]
     points: Mapping[int, NDArray[np.int32]]
     notes: tuple[str, ...] = ()
+    shares: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +75,8 @@ class Batch:
     image : Tensor
         float32, shape (batch, channels, *patch).
     labels : Tensor
-        Output channel of each voxel, int64, shape (batch, *patch).
+        Output channel of each voxel, int64, shape (batch, *patch); or the share of each channel,
+        float32, shape (batch, structures + 1, *patch).
     annotated : Tensor
         Which structures were annotated, bool, shape (batch, structures).
     vector : Tensor
@@ -148,6 +153,7 @@ def load_examples(
             problems.append(f"{scan.relative_path}: {problem.message}")
             continue
         held_mb += (example.image.nbytes + example.labels.nbytes) / 2**20
+        held_mb += 0 if example.shares is None else example.shares.nbytes / 2**20
         examples.append(_store_example(example, store, f"{number:05d}_{scan.stem}", held_mb))
     if problems:
         listed = "\n  ".join(problems[:_LISTED_PROBLEMS])
@@ -170,13 +176,17 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
     """
     volume = read_with_companions(scan, recipe.preprocessing.companions, read=read)
     prepared = prepare_volume(volume, recipe.preprocessing)
-    reference = read_reference(scan, recipe.structures, volume.grid, read=read)
+    reference = read_reference(
+        scan, recipe.structures, volume.grid, read=read, soft=recipe.data.soft_labels
+    )
     labels = prepare_labels(to_channels(reference, recipe.label_table), prepared)
     names = [target.name for target in recipe.structures]
     image = prepared.image.astype(np.float16)
+    shares = None if reference.shares is None else prepare_shares(reference.shares, prepared)
     if recipe.data.labelled_slices_only:
         labelled = labels.any(axis=(0, 1))
         image, labels = image[..., labelled], labels[..., labelled]
+        shares = None if shares is None else shares[..., labelled]
     return Example(
         scan=scan,
         image=image,
@@ -186,6 +196,7 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
         spacing_mm=prepared.spacing_mm,
         points=_pick_points(labels),
         notes=(*volume.notes, *reference.notes),
+        shares=shares,
     )
 
 
@@ -208,6 +219,17 @@ def prepare_labels(labels: NDArray[np.uint8], prepared: Prepared) -> NDArray[np.
     return np.ascontiguousarray(resize_labels(turned, prepared.image.shape[1:]), dtype=np.uint8)
 
 
+def prepare_shares(shares: NDArray[np.float32], prepared: Prepared) -> NDArray[np.float16]:
+    """Bring shares into the space into which their image was brought, and add background's.
+
+    What a voxel of the network covers of several of the scan's is averaged (SoftSeg; Gros et al.,
+    Medical Image Analysis 2021).
+    """
+    shape = prepared.image.shape[1:]
+    own = np.stack([resize(reorient(share, prepared.plan), shape) for share in shares])
+    return np.concatenate([1 - own.sum(axis=0, keepdims=True), own]).astype(np.float16)
+
+
 def _pick_points(labels: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
     """Voxels of each channel, evenly spread over all that it has."""
     points = {}
@@ -225,4 +247,7 @@ def _store_example(example: Example, store: ArrayStore, name: str, held_mb: floa
         example,
         image=store.keep(example.image, f"{name}_image", held_mb),
         labels=store.keep(example.labels, f"{name}_labels", held_mb),
+        shares=None
+        if example.shares is None
+        else store.keep(example.shares, f"{name}_shares", held_mb),
     )

@@ -27,6 +27,7 @@ GRID_TOLERANCE_MM = 0.1
 """Affines that move no corner of the image by more than this are the same grid."""
 
 _LEAST_INSIDE = 0.5
+_HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +45,16 @@ class Reference:
         The label files.
     notes : tuple[str, ...]
         Such as that a label file lay on another grid.
+    shares : ndarray or None
+        Share of each structure in each voxel, its parts left out, float32, shape
+        (structures, X, Y, Z); None where labels are taken as they are drawn.
     """
 
     labels: NDArray[np.int16]
     annotated: frozenset[str]
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    shares: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +99,12 @@ def hash_scan(scan: Scan, structures: Sequence[TargetStructure] = ()) -> str:
 
 
 def read_reference(
-    scan: Scan, structures: Sequence[TargetStructure], grid: Grid, *, read: ReadVolume
+    scan: Scan,
+    structures: Sequence[TargetStructure],
+    grid: Grid,
+    *,
+    read: ReadVolume,
+    soft: bool = False,
 ) -> Reference:
     """Read a scan's label files onto its image's grid.
 
@@ -105,6 +115,9 @@ def read_reference(
     grid : Grid
         Of the image.
     read : ReadVolume
+    soft : bool
+        Whether a file without ``values`` holds shares: a voxel belongs to a structure from one half
+        on, and the shares are kept.
 
     Raises
     ------
@@ -115,23 +128,48 @@ def read_reference(
     if not files:
         tried = sorted({str(fill_pattern(scan, target.labels)) for target in structures})
         raise ScanError(f"no label file for {scan.relative_path}; looked for {', '.join(tried)}")
+    soft_files = {files[t.name] for t in structures if soft and t.name in files and not t.values}
     maps: dict[Path, NDArray[Any]] = {}
     notes: list[str] = []
     for path in dict.fromkeys(files.values()):
-        maps[path], note = _fit_to_grid(read(path, labels=True), grid, path)
+        volume = read(path, shares=True) if path in soft_files else read(path, labels=True)
+        maps[path], note = _fit_to_grid(volume, grid, path)
         notes += [note] if note else []
     painted = np.zeros(grid.shape, dtype=np.int16)
+    whole: dict[str, NDArray[np.float32]] = {}
     for target in sort_by_depth(structures):
         if target.name in files:
             data = maps[files[target.name]]
-            mask = np.isin(data, target.values) if target.values else data > 0
-            painted[mask] = target.index
+            share = np.isin(data, target.values) if target.values else data
+            painted[share >= _HALF if files[target.name] in soft_files else share > 0] = (
+                target.index
+            )
+            if soft:
+                whole[target.name] = share.astype(np.float32).clip(0, 1)
     return Reference(
+        shares=_leave_out_parts(whole, structures, grid) if soft else None,
         labels=painted,
         annotated=frozenset(files),
         files=tuple(maps),
         notes=tuple(notes),
     )
+
+
+def _leave_out_parts(
+    whole: Mapping[str, NDArray[np.float32]], structures: Sequence[TargetStructure], grid: Grid
+) -> NDArray[np.float32]:
+    """Take the shares of parts off that of their container, so that all add up to one at most."""
+    shares = np.zeros((len(structures), *grid.shape), dtype=np.float32)
+    for place, target in enumerate(structures):
+        if target.name in whole:
+            parts = [
+                whole[t.name] for t in structures if t.part_of == target.name and t.name in whole
+            ]
+            shares[place] = (
+                (whole[target.name] - sum(parts)).clip(0, 1) if parts else whole[target.name]
+            )
+    shares /= np.maximum(shares.sum(axis=0), 1)
+    return shares
 
 
 def sort_by_depth(structures: Sequence[TargetStructure]) -> list[TargetStructure]:
@@ -150,8 +188,10 @@ def _fit_to_grid(labels: Volume, grid: Grid, path: Path) -> tuple[NDArray[Any], 
     if same_grid(labels.grid, grid, tolerance_mm=GRID_TOLERANCE_MM):
         return labels.data, ""
     _check_inside(labels, grid, path)
-    fitted = resample_to_grid(labels.data, labels.grid, grid, order=0)
-    return fitted, f"{path.name} lies on another grid than its image: resampled (nearest voxel)"
+    soft = labels.data.dtype.kind == "f"
+    fitted = resample_to_grid(labels.data, labels.grid, grid, order=1 if soft else 0)
+    how = "linearly" if soft else "nearest voxel"
+    return fitted, f"{path.name} lies on another grid than its image: resampled ({how})"
 
 
 def _check_inside(labels: Volume, grid: Grid, path: Path) -> None:

@@ -161,7 +161,7 @@ def cut_window(
     image : Tensor
         float32, shape (channels, *window).
     labels : Tensor
-        uint8, shape (*window).
+        uint8, shape (*window); or shares, float32, shape (structures + 1, *window).
     center : tuple[float, ...]
         Relative to the window.
     """
@@ -170,10 +170,14 @@ def cut_window(
     window: tuple[slice | int, ...] = tuple(map(slice, starts, stops))
     middle = tuple(c - start for c, start in zip(center, starts, strict=False))
     image = torch.from_numpy(np.array(example.image[(slice(None), *window)], dtype=np.float32))
+    labels = example.labels[None] if example.shares is None else example.shares
+    labels = labels[(slice(None), *window)]
     if len(patch) < len(center):
         (image,) = stack_neighbours(image, [round(center[-1])], neighbours)
-        window = (*window, round(center[-1]))
-    return image, torch.from_numpy(np.array(example.labels[window])), middle
+        labels = labels[..., round(center[-1])]
+    if example.shares is None:
+        return image, torch.from_numpy(np.array(labels[0])), middle
+    return image, torch.from_numpy(np.array(labels, dtype=np.float32)), middle
 
 
 def withhold_companions(

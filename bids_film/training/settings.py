@@ -64,6 +64,9 @@ class DataSettings:
     labelled_slices_only : bool
         For 2-D networks: slices without any label were not annotated, and are neither learned from
         nor evaluated.
+    soft_labels : bool
+        Learn shares from 0 to 1: label files without ``values`` may hold them, and what lies
+        between voxels after resampling and augmentation is kept (SoftSeg).
     drop_companion : float
         With [preprocessing] companions: how often each is withheld, so that the network learns to
         do without.
@@ -73,6 +76,7 @@ class DataSettings:
     also: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     labelled_slices_only: bool = False
+    soft_labels: bool = False
     drop_companion: float = 0.2
 
     def __post_init__(self) -> None:

@@ -112,7 +112,7 @@ def measure_model(
     """
     patterns = engine.header.preprocessing.companions
     volume = read_with_companions(scan, patterns, read=read_volume)
-    reference = read_reference(scan, recipe.structures, volume.grid, read=read_volume)
+    reference = _read_reference(scan, recipe, volume.grid)
     found = resolve_metadata(scan, engine.header.encoder, given)
     values = {entry.field: entry.value for entry in found}
     identity = describe_scan(scan, scan.relative_path, values)
@@ -149,12 +149,12 @@ def measure_outputs(
         Where one of them cannot be read, or they lie elsewhere.
     """
     prediction = read_volume(output / segmentation.labels_file, labels=True)
-    reference = read_reference(scan, recipe.structures, prediction.grid, read=read_volume)
+    reference = _read_reference(scan, recipe, prediction.grid)
     names = output_names(scan, header.name, output)
     paths = {entry.index: names.probabilities(entry) for entry in header.labels}
 
     def find_probability(index: int) -> NDArray[Any] | None:
-        return read_volume(paths[index]).data if paths[index].exists() else None
+        return read_volume(paths[index], shares=True).data if paths[index].exists() else None
 
     values = {entry.field: entry.value for entry in segmentation.values}
     identity = describe_scan(scan, segmentation.scan, values)
@@ -260,3 +260,8 @@ def _find_annotated_slices(
     across = plan_ras(grid, plane=header.preprocessing.plane).axes[2]
     others = tuple(axis for axis in range(3) if axis != across)
     return np.asarray((reference > 0).any(axis=others, keepdims=True))
+
+
+def _read_reference(scan: Scan, recipe: Recipe, grid: Grid) -> Reference:
+    soft = recipe.data.soft_labels
+    return read_reference(scan, recipe.structures, grid, read=read_volume, soft=soft)

@@ -295,3 +295,21 @@ def test_settings_are_read_from_plain_values() -> None:
     assert read == AugmentSettings(flip_axes=(0,), gamma=(0.5, 2), rotation_deg=5)
     with pytest.raises(UsageError, match="did you mean 'rotation_deg'"):
         from_mapping(AugmentSettings, {"rotation": 5}, where="[a]")
+
+
+@pytest.mark.parametrize("preset", ["none", "strong"])
+def test_shares_stay_shares_and_beyond_the_example_all_is_background(preset: str) -> None:
+    """They are interpolated like the image, and of a mask they are the mask but for its rim."""
+    mask = torch.zeros(12, 12, 12)
+    mask[3:9, 3:9, 3:9] = 1
+    shares = torch.stack([1 - mask, 0.3 * mask, 0.7 * mask])
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        image, found = augment_example(
+            mask[None], shares, patch=(16, 16, 16), settings=PRESETS[preset], rng=rng
+        )
+        assert image.shape == (1, 16, 16, 16)
+        assert found.shape == (3, 16, 16, 16)
+        torch.testing.assert_close(found.sum(dim=0), torch.ones(16, 16, 16))
+        assert float(found.min()) >= -1e-6
+        torch.testing.assert_close(found[1] * 7, found[2] * 3)

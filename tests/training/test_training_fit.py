@@ -184,6 +184,24 @@ def test_what_only_a_companion_shows_is_learned_and_done_without_where_it_is_mis
     assert np.mean(both == 10 * example.labels) > np.mean(alone == 10 * example.labels)
 
 
+def test_soft_labels_teach_the_share_itself(machine: Machine) -> None:
+    """Half of the raters drew the dark half: its voxels are given one half, not all or nothing."""
+    example = make_halves()[0]
+    own = np.zeros((2, *SHAPE), np.float16)
+    own[1, :12] = 0.5
+    own[0] = 1 - own[1]
+    soft = replace(example, shares=own)
+    recipe = make_recipe(training={"loss": "ce", "steps": 150, "validate_every": 50})
+    path = fit_to_examples(recipe, [soft], [], machine)
+    engine = Engine.load(path, device="cpu")
+    volume = Volume(data=1000 * draw_halves().astype(np.float32), grid=make_grid(SHAPE, np.eye(4)))
+    encoded = engine.header.encoder.encode(example.values)
+    found = engine.predict(volume, encoded, probabilities=True).probabilities
+    assert found is not None
+    assert found[0][2:10].mean() == pytest.approx(0.5, abs=0.06)
+    assert found[0][14:22].mean() < 0.06
+
+
 def test_a_network_of_slices_sees_their_neighbours(machine: Machine) -> None:
     """The structure is where the next slice is bright."""
     rng = np.random.default_rng(0)

@@ -75,8 +75,8 @@ class Files:
     def add(self, path: Path, data: np.ndarray, grid: Grid | None = None) -> None:
         self.volumes[put(path)] = Volume(data=data, grid=grid or make_grid(data.shape))
 
-    def __call__(self, path: Path, *, labels: bool = False) -> Volume:
-        assert labels
+    def __call__(self, path: Path, *, labels: bool = False, shares: bool = False) -> Volume:
+        assert labels != shares
         return self.volumes[path]
 
 
@@ -144,6 +144,37 @@ def test_parts_are_painted_over_what_contains_them_in_whatever_order_they_come(
         assert reference.labels[1, 1, 0] == 3
         assert reference.labels[0, 0, 0] == 0
         assert reference.annotated == {"spinal cord", "gray matter"}
+
+
+def test_soft_labels_keep_their_shares_and_leave_parts_out_of_their_container(
+    tmp_path: Path,
+) -> None:
+    scan, files = make_scan(tmp_path), Files()
+    cord, gray = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+    cord[0], cord[1], cord[2], gray[2] = 0.25, 0.75, 1.0, 0.6
+    files.add(fill_pattern(scan, CORD), cord)
+    files.add(fill_pattern(scan, GRAY), gray)
+    reference = read_reference(scan, STRUCTURES, make_grid(), read=files, soft=True)
+    assert reference.shares is not None
+    order = [target.name for target in STRUCTURES]
+    of_cord = reference.shares[order.index("spinal cord"), :4, 0, 0]
+    of_gray = reference.shares[order.index("gray matter"), :4, 0, 0]
+    np.testing.assert_allclose(of_cord, [0.25, 0.75, 0.4, 0])
+    np.testing.assert_allclose(of_gray, [0, 0, 0.6, 0])
+    assert reference.labels[:4, 0, 0].tolist() == [0, 3, 7, 0], "from one half on"
+    hard = read_reference(scan, STRUCTURES, make_grid(), read=files)
+    assert hard.shares is None
+
+
+def test_shares_that_add_up_to_more_than_a_voxel_are_scaled_down(tmp_path: Path) -> None:
+    left, right = "{folder}/{stem}_l.nii.gz", "{folder}/{stem}_r.nii.gz"
+    structures = (make_target("left", 1, left), make_target("right", 2, right))
+    scan, files = make_scan(tmp_path), Files()
+    files.add(fill_pattern(scan, left), np.full(SHAPE, 0.9, np.float32))
+    files.add(fill_pattern(scan, right), np.full(SHAPE, 0.6, np.float32))
+    reference = read_reference(scan, structures, make_grid(), read=files, soft=True)
+    assert reference.shares is not None
+    np.testing.assert_allclose(reference.shares[:, 0, 0, 0], [0.6, 0.4], rtol=1e-6)
 
 
 def test_a_structure_without_a_file_is_not_annotated(tmp_path: Path) -> None:
