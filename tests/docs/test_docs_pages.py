@@ -39,6 +39,11 @@ def test_the_example_recipes_can_be_read(path: Path) -> None:
     assert read_recipe(path).label_table.structures
 
 
+def test_every_example_is_listed() -> None:
+    for path in EXAMPLES:
+        assert f"(examples/{path.name})" in read_page("training.md")
+
+
 def test_there_are_example_recipes_for_the_three_conventions() -> None:
     patterns = {target.labels for path in EXAMPLES for target in read_recipe(path).structures}
     for ending in ("_seg-manual.nii.gz", "_dseg.nii.gz", "_mask.nii.gz"):
