@@ -180,7 +180,7 @@ def list_shared(lab: Lab) -> Iterator[Path]:
 
 def test_no_text_of_a_dataset_or_model_becomes_markup(hostile: Lab) -> None:
     pages = [path for path in list_shared(hostile) if path.suffix in (".html", ".svg")]
-    assert len(pages) == 2
+    assert len(pages) >= 2
     for path in pages:
         page = Page()
         page.feed(path.read_text(encoding="utf-8"))
