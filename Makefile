@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint types contracts unit clean
+.PHONY: install demo test lint types contracts unit clean lock audit
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,14 @@ contracts: install
 
 unit: install
 	$(BIN)/pytest
+
+# What users install by hash; needs uv.
+lock:
+	uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --python-version 3.11 \
+	  --quiet --custom-compile-command "make lock" --output-file requirements.lock
+
+audit:
+	$(PYTHON) .ci/audit.py
 
 clean:
 	rm -rf $(VENV) demo runs

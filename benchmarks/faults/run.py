@@ -1,9 +1,10 @@
 """Inject all faults of ``tests/faults``, and write what came of them into docs/reliability.md.
 
-    python -m benchmarks.faults.run [--times N]
+    python -m benchmarks.faults.run [--times N] [--ledger FILE] [--select EXPRESSION]
 
 N is how often a signal is sent to each of parent, pool process and worker at a random moment. The
-exit code is that of the tests: a table is only written where all of them passed.
+exit code is that of the tests: a table is only written where all of them passed. A long run can be
+divided: a ledger that is kept is added to, and the table is of all that it holds.
 """
 
 from __future__ import annotations
@@ -28,24 +29,28 @@ def main() -> None:
     """Run the suite with its ledger, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--ledger", type=Path, help="file to add to")
+    parser.add_argument("--select", default="", help="which tests, as pytest's -k takes it")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Path(folder) / "ledger"
+        ledger = options.ledger or Path(folder) / "ledger"
         ledger.touch()
         environment = {
-            "BIDS_FILM_FAULT_LEDGER": str(ledger),
+            "BIDS_FILM_FAULT_LEDGER": str(ledger.resolve()),
             "BIDS_FILM_FAULT_TIMES": str(options.times),
         }
         command = [sys.executable, "-m", "pytest", str(_TESTS), "-q", "--timeout=7200"]
+        command += ["-k", options.select] if options.select else []
         code = subprocess.run(command, env=os.environ | environment, check=False).returncode
         lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
     if code == 0:
-        write_section("faults", _describe(lines, time.monotonic() - began))
+        sys.stdout.write(f"{(time.monotonic() - began) / 60:.0f} minutes\n")
+        write_section("faults", _describe(lines))
     sys.exit(code)
 
 
-def _describe(lines: list[dict[str, str]], duration_s: float) -> str:
+def _describe(lines: list[dict[str, str]]) -> str:
     counts = Counter((line["fault"], line["outcome"]) for line in lines)
     rows = [f"| {fault} | {count} | {outcome} |" for (fault, outcome), count in counts.items()]
     return "\n".join(
@@ -54,7 +59,7 @@ def _describe(lines: list[dict[str, str]], duration_s: float) -> str:
             "| --- | --- | --- |",
             *rows,
             "",
-            f"{sum(counts.values())} injections in {duration_s / 60:.0f} minutes.",
+            f"{sum(counts.values())} injections.",
             describe_run("faults/run.py"),
         ]
     )

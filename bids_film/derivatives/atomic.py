@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,6 +96,41 @@ def check_output_folder(output: Path, bids_root: Path) -> None:
 
 def _lies_below(folder: Path, parent: Path) -> bool:
     return folder != parent and folder.is_relative_to(parent)
+
+
+@contextmanager
+def hold_folder(folder: Path, *, to_read: bool = False) -> Iterator[None]:
+    """Keep other runs from replacing files of a folder that belong together; waits for its turn.
+
+    The kernel gives the folder free when the process ends, however that is: no lock is ever stale.
+    On a file system without locks, nothing is held.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    to_read : bool
+        Whether others may hold it to read as well.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be made or opened.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as problem:
+        raise UsageError(
+            f"cannot write into {folder}: {problem.strerror or problem}",
+            hint="check that the output folder is writable and that its disk has space left",
+        ) from problem
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_inside(folder: Path, output: Path) -> None:

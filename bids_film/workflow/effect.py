@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bids_film.derivatives.names import OutputNames
-from bids_film.derivatives.nifti import write_labels
 from bids_film.domain.segmentation import Alternative, StructureChange
 from bids_film.domain.volume import Volume
 from bids_film.inference.counterfactual import Told, compare_labels, list_alternatives
@@ -13,33 +17,39 @@ from bids_film.inference.engine import Engine, Prediction
 from bids_film.workflow.job import ScanJob, values_to_dict
 
 
-def find_effect(
-    job: ScanJob, engine: Engine, volume: Volume, delivered: Prediction, names: OutputNames
-) -> tuple[tuple[Alternative, ...], int]:
-    """Segment a scan with other metadata, and write the label maps for its report.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """What other metadata would have given.
 
-    Returns
-    -------
+    Attributes
+    ----------
     alternatives : tuple[Alternative, ...]
     untried : int
         Levels that were too many to try.
-
-    Raises
-    ------
-    UsageError
-        Where the output folder cannot be written.
+    maps : Mapping[Path, ndarray]
+        Label maps for the report of the scan, by the file that each is to be written to.
     """
+
+    alternatives: tuple[Alternative, ...] = ()
+    untried: int = 0
+    maps: Mapping[Path, NDArray[np.uint16]] = field(default_factory=dict)
+
+
+def find_effect(
+    job: ScanJob, engine: Engine, volume: Volume, delivered: Prediction, names: OutputNames
+) -> Effect:
+    """Segment a scan with other metadata."""
     header = engine.header
     if job.metadata_effect == "none" or header.network.conditioning != "film":
-        return (), 0
+        return Effect()
     told, untried = list_alternatives(
         header.encoder, values_to_dict(job.values), levels=job.metadata_effect == "all"
     )
-    alternatives = []
+    alternatives, maps = [], {}
     for number, one in enumerate(told, start=1):
         labels = engine.predict(volume, header.encoder.encode(one.values)).labels
         path = names.figure(f"other-{number}")
-        write_labels(path, labels, volume.grid)
+        maps[path] = labels
         alternatives.append(
             _describe(
                 one,
@@ -47,7 +57,7 @@ def find_effect(
                 compare_labels(labels, delivered.labels, header.labels, volume.grid),
             )
         )
-    return tuple(alternatives), untried
+    return Effect(alternatives=tuple(alternatives), untried=untried, maps=maps)
 
 
 def _describe(told: Told, labels_file: Path, changes: tuple[StructureChange, ...]) -> Alternative:

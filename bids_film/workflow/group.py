@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bids_film
-from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.derivatives.atomic import hold_folder, write_text_atomically
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
 from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
@@ -117,7 +117,9 @@ def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Se
     """Read what is known of each finished segmentation."""
     for participant in participants:
         for sidecar in find_sidecars(output, participant):
-            yield read_segmentation(sidecar, output)
+            with hold_folder(sidecar.parent, to_read=True):
+                segmentation = read_segmentation(sidecar, output)
+            yield segmentation
 
 
 def describe_scans(scans: GroupScans) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bids_film
-from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.derivatives.atomic import hold_folder, write_text_atomically
 from bids_film.derivatives.dataset import DESCRIPTION
 from bids_film.derivatives.names import participant_page
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
@@ -109,12 +109,16 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
     from bids_film.report.page import ScanFiles, build_scan_page  # noqa: PLC0415
 
     output = page.output_dir
-    segmentation = read_segmentation(sidecar, output)
-    entropy = segmentation.entropy_file
+    # Another run may be replacing the very files: they are read together.
+    with hold_folder(sidecar.parent, to_read=True):
+        segmentation = read_segmentation(sidecar, output)
+        labels = read_volume(output / segmentation.labels_file, labels=True)
+        entropy_file = segmentation.entropy_file
+        entropy = _read_if_there(output / entropy_file) if entropy_file else None
     files = ScanFiles(
         volume=_read_if_there(page.dataset_root / segmentation.scan),
-        output=read_volume(output / segmentation.labels_file, labels=True),
-        entropy=_read_if_there(output / entropy) if entropy else None,
+        output=labels,
+        entropy=entropy,
         read_other=lambda other: _read_if_there(output / other.labels_file, labels=True),
         cohort=read_cohort(output, segmentation.model.name),
     )

@@ -101,9 +101,9 @@ class _Outcomes:
     def __init__(self, jobs: Sequence[ScanJob], *, folders: Sequence[Path]) -> None:
         self._folders = folders
         self._unread = {job.state_file: job for job in jobs}
-        for job in jobs:
-            # What an earlier run left must not pass for an outcome of this one.
-            job.state_file.unlink(missing_ok=True)
+        # What an earlier run left must not pass for an outcome of this one; that of another run,
+        # which segments the same scan at the same time, may.
+        self._before = {path: _identify(path) for path in self._unread}
 
     @property
     def unread(self) -> list[ScanJob]:
@@ -111,7 +111,8 @@ class _Outcomes:
 
     def read(self, job: ScanJob) -> ScanOutcome:
         self._unread.pop(job.state_file, None)
-        outcome = read_outcome(job.state_file)
+        written = _identify(job.state_file) != self._before[job.state_file]
+        outcome = read_outcome(job.state_file) if written else None
         if outcome and outcome.exit_code:
             raise _refusal(outcome)
         if outcome:
@@ -131,6 +132,15 @@ class _Outcomes:
             except UsageError as error:
                 return f": {error.message}"
         return ""
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Tell one writing of a file from the next, which replaces it; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _refusal(outcome: ScanOutcome) -> BidsFilmError:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import bids_film
-from bids_film.derivatives.atomic import check_inside
+from bids_film.derivatives.atomic import check_inside, hold_folder
 from bids_film.derivatives.names import OutputNames, output_names
 from bids_film.derivatives.nifti import write_entropy, write_labels, write_probabilities
 from bids_film.derivatives.sidecars import (
@@ -81,21 +81,27 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         )
     names = output_names(job.scan, header.name, job.output_dir)
     check_inside(names.folder, job.output_dir)
-    # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
-    # written last.
-    remove_outputs(names, header.labels.structures)
     with _timed(seconds, "metadata effect"):
-        alternatives, untried = find_effect(job, engine, volume, prediction, names)
+        effect = find_effect(job, engine, volume, prediction, names)
     with _timed(seconds, "write"):
         segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
-        segmentation = replace(segmentation, alternatives=alternatives, untried=untried)
-        outputs = _write(job, header, names, prediction, volume.grid, segmentation)
+        segmentation = replace(
+            segmentation, alternatives=effect.alternatives, untried=effect.untried
+        )
+        with hold_folder(names.folder):
+            # A sidecar says that the rest is there, so it goes first when old outputs are removed
+            # and is written last.
+            remove_outputs(names, header.labels.structures)
+            for path, labels in effect.maps.items():
+                write_labels(path, labels, volume.grid)
+            paths = _write(job, header, names, prediction, volume.grid, segmentation)
+            outputs = tuple(describe_output(path, job.output_dir) for path in paths)
     return ScanOutcome(
         result=Result.DONE,
         entities=job.entities,
         input=job.scan.relative_path,
         model=job.fingerprint.get("model", {}),
-        outputs=tuple(describe_output(path, job.output_dir) for path in outputs),
+        outputs=outputs,
         flags=find_flags(segmentation),
         seconds={step: round(duration_s, 3) for step, duration_s in seconds.items()},
         finished=now(),

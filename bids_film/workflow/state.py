@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,13 +121,29 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _hide_places(text: str, job: ScanJob) -> str:
+    """Name folders of this machine by what they are: the participant's page quotes the text."""
+    places = {
+        str(job.dataset_root): "BIDS_DIR",
+        str(job.output_dir): "OUTPUT_DIR",
+        str(Path(bids_film.__file__).parents[1]): "…",
+        sys.prefix: "…",
+        sys.base_prefix: "…",
+        os.path.expanduser("~"): "~",  # noqa: PTH111 Path.home() fails where there is none
+    }
+    for place in sorted(places, key=len, reverse=True):
+        if len(place) > 1:
+            text = text.replace(place, places[place])
+    return text
+
+
 def _write_crash_file(job: ScanJob, message: str, details: str) -> str:
     time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{LOGS}/crash-{time}-{job.scan.stem}.txt"
     values = "\n".join(f"  {v.field} = {v.value} ({v.status})" for v in job.values)
     text = (
         f"{message}\n\nscan {job.scan.relative_path}\nmodel {job.fingerprint.get('model')}\n"
-        f"bids-film {bids_film.__version__}\nmetadata\n{values}\n\n{details}\n"
+        f"bids-film {bids_film.__version__}\nmetadata\n{values}\n\n{_hide_places(details, job)}\n"
     )
     # Where the disk is full or the folder is gone, the message itself still gets through.
     with suppress(BidsFilmError):

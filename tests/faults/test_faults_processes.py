@@ -47,7 +47,7 @@ def test_too_little_memory_for_the_model_ends_the_run(lab: Lab, output: Path) ->
 def test_runs_at_once_on_one_output_folder(lab: Lab, output: Path, runs: int) -> None:
     began = [start(lab.command(output, "--nprocs", 1, "--force")) for _ in range(runs)]
     for process in began:
-        out, err = process.communicate(timeout=BOUND_S * 2)
+        out, err = process.communicate(timeout=BOUND_S * runs)
         assert process.returncode == 0, out + err
     check_whole(output)
     assert hash_outputs(output) == lab.expected

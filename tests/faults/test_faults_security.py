@@ -120,21 +120,11 @@ class Page(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scripts: list[str] = []
         self.handlers: list[str] = []
-        self._in_script = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handlers += [f"{tag} {name}" for name, _ in attrs if name.startswith("on")]
         self.handlers += [str(value) for _, value in attrs if "javascript:" in str(value)]
-        self._in_script = tag == "script"
-
-    def handle_data(self, data: str) -> None:
-        if self._in_script:
-            self.scripts.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_script = False
 
 
 def write_hostile_lab(folder: Path) -> Lab:
@@ -172,20 +162,21 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def list_shared(lab: Lab) -> Iterator[Path]:
-    """All outputs but the logs of nipype and the crash files, of which the manual warns."""
+    """All outputs but the logs of nipype, of which the manual warns."""
     for path in (lab.folder / "out").rglob("*"):
-        if path.is_file() and not path.name.startswith(("nipype-", "crash-")):
+        if path.is_file() and not path.name.startswith("nipype-"):
             yield path
 
 
 def test_no_text_of_a_dataset_or_model_becomes_markup(hostile: Lab) -> None:
     pages = [path for path in list_shared(hostile) if path.suffix in (".html", ".svg")]
-    assert len(pages) == 2
+    assert len(pages) >= 2
     for path in pages:
+        text = path.read_text(encoding="utf-8")
         page = Page()
-        page.feed(path.read_text(encoding="utf-8"))
+        page.feed(text)
         assert page.handlers == [], path
-        assert not [script for script in page.scripts if "alert" in script], path
+        assert not [part for part in ("<script>alert", "<img src=x") if part in text], path
     note("markup in names, metadata, model", "shown as text")
 
 
