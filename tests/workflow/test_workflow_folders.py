@@ -8,7 +8,7 @@ import pytest
 from bids_film.domain.errors import UsageError
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.options import AnalysisLevel, Options
-from bids_film.workflow.plugins import read_plugin_file
+from bids_film.workflow.plugin_file import read_plugin_file
 
 
 def make_options(root: Path, output: str, work: str | None = None) -> Options:
