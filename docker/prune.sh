@@ -7,7 +7,7 @@ packages=$(echo "$1"/lib/python3*/site-packages)
 cd "$packages"
 rm -rf torch/test torch/include torch/share
 find torch/bin -type f ! -name torch_shm_manager -delete
-for package in bids nibabel networkx nipype numpy pandas rdflib scipy sklearn sqlalchemy sympy traits; do
+for package in bids nibabel networkx nipype numpy pandas prov rdflib scipy sklearn sqlalchemy sympy traits; do
   [ -d "$package" ] || continue
   find "$package" -depth -type d -name tests -exec rm -rf {} +
 done

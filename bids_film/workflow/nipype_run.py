@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from bids_film.domain.errors import BidsFilmError, UsageError, WorkerDiedError
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import Options
-from bids_film.workflow.pages import PageJob
+from bids_film.workflow.pages import PageJob, write_page
 from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
 from bids_film.workflow.segment import close_workers
@@ -55,6 +55,11 @@ def run_nodes(
     -------
     str
         Why a node did not end well, of the first that did not; empty where all did.
+
+    Notes
+    -----
+    A node whose process or cluster job was killed takes the page that waits for it along; such
+    pages are written here, so that they say what failed.
     """
     _prepare_environment(folder)
     name, arguments = _read_plugin(options)
@@ -63,7 +68,7 @@ def run_nodes(
         jobs = [_with_all_threads(job) for job in jobs]
     # nipype is imported this late because a dry run needs none of it, and reads its settings
     # from the environment at that moment.
-    from bids_film.workflow.nodes import build_workflow, name_nodes  # noqa: PLC0415
+    from bids_film.workflow.nodes import build_workflow, name_nodes, name_page  # noqa: PLC0415
 
     log = options.output_dir / LOGS / f"nipype-{folder.name}.log"
     with _logging_to(log, options.verbose):
@@ -79,9 +84,13 @@ def run_nodes(
         if options.write_graph:
             _write_graph(workflow, options.output_dir / LOGS)
 
+        ended = set()
+
         def notify(node: Any, status: str) -> None:
-            if status in {"end", "exception"} and node.name in named:
-                finished(named[node.name])
+            if status in {"end", "exception"}:
+                ended.add(node.name)
+                if node.name in named:
+                    finished(named[node.name])
 
         def record_death(name: str, error: WorkerDiedError) -> None:
             job = named.get(name)
@@ -90,11 +99,21 @@ def run_nodes(
 
         arguments["status_callback"] = notify
         problem = _run(workflow, _make_plugin(name, arguments, resources, record_death))
+        if not options.stop_on_first_crash:
+            _write_pages(page for page in pages if name_page(page) not in ended)
     measured = folder / workflow.name / "resource_monitor.json"
     if measured.is_file():
         with suppress(OSError):
             shutil.copyfile(measured, log.with_suffix(".resources.json"))
     return problem
+
+
+def _write_pages(pages: Iterable[PageJob]) -> None:
+    for page in pages:
+        try:
+            write_page(page)
+        except Exception:
+            logging.getLogger("nipype.workflow").exception("no page of %s", page.participant)
 
 
 def _run(workflow: Any, plugin: dict[str, Any]) -> str:

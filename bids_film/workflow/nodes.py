@@ -118,7 +118,7 @@ def build_workflow(
     for page in pages:
         own = scans_of[page.participant]
         node = _make_node(
-            f"page_{_identifier(page.participant)}",
+            name_page(page),
             WritePage(page=page_job_to_json(page), scans=len(own)),
             0.5,
         )
@@ -131,6 +131,11 @@ def build_workflow(
 def name_nodes(jobs: Sequence[ScanJob]) -> dict[str, ScanJob]:
     """Give each job a node name that nipype accepts and that tells which scan it is."""
     return {f"scan_{i:06d}_{_identifier(job.scan.stem)[:80]}": job for i, job in enumerate(jobs)}
+
+
+def name_page(page: PageJob) -> str:
+    """Name of the node that writes a participant's page."""
+    return f"page_{_identifier(page.participant)}"
 
 
 def _with_known_threads(job: ScanJob) -> ScanJob:

@@ -10,10 +10,8 @@ import yaml  # its stubs are a package of their own
 from bids_film.domain.errors import UsageError
 
 LOCAL_PLUGINS = ("Linear", "MultiProc")
-CLUSTER_PLUGINS = (
-    "SLURM", "SLURMGraph", "PBS", "PBSGraph", "SGE", "SGEGraph", "LSF", "Condor", "CondorDAGMan",
-    "OAR",
-)  # fmt: skip
+CLUSTER_PLUGINS = ("SLURM", "PBS", "SGE", "LSF", "Condor", "OAR")
+"""Those that wait for their jobs; nipype's graph plugins return before there is any result."""
 
 
 def read_plugin_file(path: Path) -> tuple[str, dict[str, Any]]:

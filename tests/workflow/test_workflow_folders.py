@@ -92,6 +92,7 @@ def test_a_plugin_file_gives_a_name_and_arguments(tmp_path: Path) -> None:
         "",
         "plugin: [",
         "plugin: IPython",
+        "plugin: SLURMGraph",
         "plugin: MultiProc\nplugin_args: 3",
         "plugin: MultiProc\nimport: os",
         "!!python/object/apply:os.system ['touch /tmp/owned']",
