@@ -41,6 +41,7 @@ RUN sh /prune.sh /opt/venv
 
 FROM packages AS program
 COPY pyproject.toml README.md LICENSE /source/
+COPY distribution/completion /source/distribution/completion
 COPY bids_film /source/bids_film
 RUN /build/bin/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheels /source \
  && /build/bin/pip --python /opt/venv/bin/python install --quiet --no-deps --no-index \

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -127,7 +128,7 @@ def _with_absolute_paths(rest: Sequence[str]) -> list[str]:
 def _options_with_values(rest: Sequence[str]) -> list[tuple[str, str]]:
     """Pair each option with its first value, whether it follows or is joined by ``=``."""
     pairs = []
-    for argument, following in zip(rest, [*rest[1:], ""], strict=True):
+    for argument, following in zip_longest(rest, rest[1:], fillvalue=""):
         name, equals, value = argument.partition("=")
         if name.startswith("-"):
             option = "--" + name[2:].replace("_", "-") if name.startswith("--") else name
