@@ -107,7 +107,7 @@ def image() -> str:
 def sif(image: str, place: Path) -> Path:
     field.make_ordinary_user()
     archive, path = place / "bids-film.tar", place / "bids-film.sif"
-    field.check(field.run("docker", "save", "--output", archive, image))
+    field.check(field.run("docker", "save", "--output", archive, f"{image}:latest"))
     field.build_sif(archive, path)
     archive.unlink()
     return path

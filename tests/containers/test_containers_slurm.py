@@ -75,19 +75,22 @@ def test_an_array_of_all_participants_in_the_same_second_and_the_group(
 
 @pytest.mark.slurm
 @pytest.mark.usefixtures("bin_in_path")
-@pytest.mark.parametrize("how", [["scancel"], ["scancel", "--batch", "--signal=TERM"]])
+@pytest.mark.parametrize("by_time_limit", [True, False], ids=["time limit", "scancel"])
 def test_what_was_stopped_half_way_is_finished_by_the_same_line(
     dataset: Path, reference: Path, folder: Path, outputs: Path,
-    hash_outputs: HashOutputs, how: list[str],
+    hash_outputs: HashOutputs, by_time_limit: bool,  # noqa: FBT001
 ) -> None:  # fmt: skip
     cluster = Cluster(folder, dataset, outputs, MAX_TASKS="1")
     array, group = cluster.submit()
     wait_for_files(outputs, "sub-01/anat/*_dseg.json")
     wait_for_files(outputs, "logs/slurm/participant_*_2.log")
-    check(run(*how, array))
-    if "--batch" in how:
+    if by_time_limit:
+        # What --signal=B:TERM@60 does a minute before the limit.
+        check(run("scancel", "--batch", "--signal=TERM", f"{array}_2"))
         wait_for_files(outputs, "logs/slurm/participant_*_3.log")
-        check(run("scancel", array))
+        (log,) = outputs.glob("logs/slurm/participant_*_2.log")
+        assert "the same command goes on where it stopped" in log.read_text()
+    check(run("scancel", array))
     wait_for_job(group)
     assert not list(outputs.rglob(TEMPORARY_PATTERN))
     assert "sub-01" in (outputs / "group_seg-brain.tsv").read_text()
