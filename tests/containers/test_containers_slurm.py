@@ -86,7 +86,8 @@ def test_what_was_stopped_half_way_is_finished_by_the_same_line(
     wait_for_files(outputs, "logs/slurm/participant_*_2.log")
     if by_time_limit:
         # What --signal=B:TERM@60 does a minute before the limit.
-        check(run("scancel", "--batch", "--signal=TERM", f"{array}_2"))
+        task = check(run("squeue", "--noheader", "--format=%A", f"--jobs={array}_2")).strip()
+        check(run("scancel", "--batch", "--signal=TERM", task))
         wait_for_files(outputs, "logs/slurm/participant_*_3.log")
         (log,) = outputs.glob("logs/slurm/participant_*_2.log")
         assert "the same command goes on where it stopped" in log.read_text()
