@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,28 +84,38 @@ def run_nodes(
         if options.write_graph:
             _write_graph(workflow, options.output_dir / LOGS)
 
-        ended = set()
-
-        def notify(node: Any, status: str) -> None:
-            if status in {"end", "exception"}:
-                ended.add(node.name)
-                if node.name in named:
-                    finished(named[node.name])
-
-        def record_death(name: str, error: WorkerDiedError) -> None:
-            job = named.get(name)
-            if job and not job.state_file.exists():
-                write_outcome(job.state_file, record_failure(job, error))
-
-        arguments["status_callback"] = notify
-        problem = _run(workflow, _make_plugin(name, arguments, resources, record_death))
+        watch = _Watch(named, finished)
+        arguments["status_callback"] = watch.notify
+        problem = _run(workflow, _make_plugin(name, arguments, resources, watch.record_death))
         if not options.stop_on_first_crash:
-            _write_pages(page for page in pages if name_page(page) not in ended)
+            _write_pages(page for page in pages if name_page(page) not in watch.ended)
     measured = folder / workflow.name / "resource_monitor.json"
     if measured.is_file():
         with suppress(OSError):
             shutil.copyfile(measured, log.with_suffix(".resources.json"))
     return problem
+
+
+class _Watch:
+    """What the plugin says of the nodes while they run."""
+
+    def __init__(self, named: Mapping[str, ScanJob], finished: Finished) -> None:
+        self._named = named
+        self._finished = finished
+        self.ended: set[str] = set()
+
+    def notify(self, node: Any, status: str) -> None:
+        """Take note of a node that ended, well or not."""
+        if status in {"end", "exception"}:
+            self.ended.add(node.name)
+            if node.name in self._named:
+                self._finished(self._named[node.name])
+
+    def record_death(self, name: str, error: WorkerDiedError) -> None:
+        """Give the scan of a dead node an outcome, where it left none itself."""
+        job = self._named.get(name)
+        if job and not job.state_file.exists():
+            write_outcome(job.state_file, record_failure(job, error))
 
 
 def _write_pages(pages: Iterable[PageJob]) -> None:
