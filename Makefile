@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint types contracts unit clean lock audit
+.PHONY: install demo test lint types contracts unit test-containers clean lock audit
 
 install: $(VENV)/.installed
 
@@ -29,7 +29,11 @@ contracts: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/containers
+
+# The image, Apptainer and SLURM: minutes. What can't be had on this machine is named in the last line.
+test-containers: install
+	$(BIN)/pytest tests/containers
 
 # What users install by hash; needs uv.
 lock:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bids_film.domain.errors import BidsFilmError, UsageError
+from bids_film.domain.errors import BidsFilmError, UsageError, WorkerDiedError
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import Options
-from bids_film.workflow.pages import PageJob
+from bids_film.workflow.pages import PageJob, write_page
+from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
 from bids_film.workflow.segment import close_workers
-from bids_film.workflow.state import LOGS
+from bids_film.workflow.state import LOGS, record_failure, write_outcome
 
 Finished = Callable[[ScanJob], None]
+NodeDied = Callable[[str, WorkerDiedError], None]
 _OWN_ERROR = re.compile(r"^\s*bids_film\.domain\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
@@ -52,15 +55,24 @@ def run_nodes(
     -------
     str
         Why a node did not end well, of the first that did not; empty where all did.
+
+    Notes
+    -----
+    A node whose process or cluster job was killed takes the page that waits for it along; such
+    pages are written here, so that they say what failed.
     """
     _prepare_environment(folder)
+    name, arguments = _read_plugin(options)
+    on_cluster = name in CLUSTER_PLUGINS
+    if on_cluster and options.omp_nthreads is None:
+        jobs = [_with_all_threads(job) for job in jobs]
     # nipype is imported this late because a dry run needs none of it, and reads its settings
     # from the environment at that moment.
-    from bids_film.workflow.nodes import build_workflow, name_nodes  # noqa: PLC0415
+    from bids_film.workflow.nodes import build_workflow, name_nodes, name_page  # noqa: PLC0415
 
     log = options.output_dir / LOGS / f"nipype-{folder.name}.log"
     with _logging_to(log, options.verbose):
-        _configure(options)
+        _configure(options, on_cluster=on_cluster)
         named = name_nodes(jobs)
         workflow = build_workflow(
             named,
@@ -72,16 +84,46 @@ def run_nodes(
         if options.write_graph:
             _write_graph(workflow, options.output_dir / LOGS)
 
-        def notify(node: Any, status: str) -> None:
-            if status in {"end", "exception"} and node.name in named:
-                finished(named[node.name])
-
-        problem = _run(workflow, _choose_plugin(options, resources, notify))
+        watch = _Watch(named, finished)
+        arguments["status_callback"] = watch.notify
+        problem = _run(workflow, _make_plugin(name, arguments, resources, watch.record_death))
+        if not options.stop_on_first_crash:
+            _write_pages(page for page in pages if name_page(page) not in watch.ended)
     measured = folder / workflow.name / "resource_monitor.json"
     if measured.is_file():
         with suppress(OSError):
             shutil.copyfile(measured, log.with_suffix(".resources.json"))
     return problem
+
+
+class _Watch:
+    """What the plugin says of the nodes while they run."""
+
+    def __init__(self, named: Mapping[str, ScanJob], finished: Finished) -> None:
+        self._named = named
+        self._finished = finished
+        self.ended: set[str] = set()
+
+    def notify(self, node: Any, status: str) -> None:
+        """Take note of a node that ended, well or not."""
+        if status in {"end", "exception"}:
+            self.ended.add(node.name)
+            if node.name in self._named:
+                self._finished(self._named[node.name])
+
+    def record_death(self, name: str, error: WorkerDiedError) -> None:
+        """Give the scan of a dead node an outcome, where it left none itself."""
+        job = self._named.get(name)
+        if job and not job.state_file.exists():
+            write_outcome(job.state_file, record_failure(job, error))
+
+
+def _write_pages(pages: Iterable[PageJob]) -> None:
+    for page in pages:
+        try:
+            write_page(page)
+        except Exception:
+            logging.getLogger("nipype.workflow").exception("no page of %s", page.participant)
 
 
 def _run(workflow: Any, plugin: dict[str, Any]) -> str:
@@ -108,29 +150,39 @@ def _find_reason(error: Exception) -> str:
     return str(own[-1]) if own else (text.strip().splitlines() or [repr(error)])[-1].strip()
 
 
-def _choose_plugin(
-    options: Options, resources: Resources, notify: Callable[[Any, str], None]
-) -> dict[str, Any]:
-    from bids_film.workflow.plugins import (  # noqa: PLC0415
-        CLUSTER_PLUGINS,
-        make_plugin,
-        read_plugin_file,
-    )
-
+def _read_plugin(options: Options) -> tuple[str, dict[str, Any]]:
+    """Name of the plugin and its arguments; the name is empty where the program chooses."""
     if options.use_plugin is None:
-        callback = {"status_callback": notify}
-        return {"plugin": make_plugin(resources.processes, resources.memory_gb, callback)}
+        return "", {}
     name, arguments = read_plugin_file(options.use_plugin)
-    arguments["status_callback"] = notify
+    if name in CLUSTER_PLUGINS and options.work_dir is None:
+        raise UsageError(
+            f"the plugin {name} runs nodes on other machines, which must see the work folder",
+            hint="give a folder on a shared file system with --work-dir",
+        )
+    return name, arguments
+
+
+def _make_plugin(
+    name: str, arguments: dict[str, Any], resources: Resources, record_death: NodeDied
+) -> dict[str, Any]:
+    from bids_film.workflow.plugins import make_plugin  # noqa: PLC0415
+    from bids_film.workflow.slurm import SturdySLURMPlugin  # noqa: PLC0415
+
+    if name == "SLURM":
+        return {"plugin": SturdySLURMPlugin(arguments, record_death)}
     if name in CLUSTER_PLUGINS:
-        if options.work_dir is None:
-            raise UsageError(
-                f"the plugin {name} runs nodes on other machines, which must see the work folder",
-                hint="give a folder on a shared file system with --work-dir",
-            )
-        return {"plugin": name, "plugin_args": arguments}
-    processes = 1 if name == "Linear" else int(arguments.get("n_procs", resources.processes))
+        # nipype's PBS plugin reads this default under another name than it stores it.
+        return {"plugin": name, "plugin_args": {"max_jobname_len": 15, **arguments}}
+    processes = resources.processes
+    if name:
+        processes = 1 if name == "Linear" else int(arguments.get("n_procs", processes))
     return {"plugin": make_plugin(processes, resources.memory_gb, arguments)}
+
+
+def _with_all_threads(job: ScanJob) -> ScanJob:
+    # How many those are is known where the job runs, and not here.
+    return dataclasses.replace(job, engine=dataclasses.replace(job.engine, threads=0))
 
 
 def _prepare_environment(folder: Path) -> None:
@@ -138,9 +190,11 @@ def _prepare_environment(folder: Path) -> None:
     # that may be read-only or shared by a thousand jobs.
     os.environ["NO_ET"] = os.environ["NIPYPE_NO_ET"] = "1"
     os.environ["NIPYPE_CONFIG_DIR"] = str(folder)
+    # nipype's cluster plugins name their jobs after it; not every login shell or container sets it.
+    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
 
 
-def _configure(options: Options) -> None:
+def _configure(options: Options, *, on_cluster: bool) -> None:
     from nipype import config  # noqa: PLC0415
 
     config.update_config(
@@ -151,7 +205,9 @@ def _configure(options: Options) -> None:
                 "crashfile_format": "txt",
                 "create_report": "false",
                 "check_version": "false",
-                "poll_sleep_duration": "0.01",
+                # A scheduler is asked rarely, and its shared file system may show results late.
+                "poll_sleep_duration": "1" if on_cluster else "0.01",
+                "job_finished_timeout": "60" if on_cluster else "5",
                 "remove_unnecessary_outputs": "true",
                 "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
                 "write_provenance": "false",

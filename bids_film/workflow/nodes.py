@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from nipype.pipeline import engine
 from bids_film.domain.errors import ScanError
 from bids_film.workflow.job import ScanJob, job_from_json, job_to_json
 from bids_film.workflow.pages import PageJob, page_job_from_json, page_job_to_json, write_page
-from bids_film.workflow.resources import SCAN_MEMORY_GB, Resources
+from bids_film.workflow.resources import MOST_THREADS, SCAN_MEMORY_GB, Resources, available_cpus
 from bids_film.workflow.segment import segment_scan
 
 
@@ -42,7 +43,7 @@ class SegmentScan(BaseInterface):  # type: ignore[misc]
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        job = job_from_json(self.inputs.job)
+        job = _with_known_threads(job_from_json(self.inputs.job))
         outcome = segment_scan(job, Path(self.inputs.log_folder))
         if outcome.failed and self.inputs.raise_failure:
             raise ScanError(outcome.message, hint=outcome.hint)
@@ -117,7 +118,7 @@ def build_workflow(
     for page in pages:
         own = scans_of[page.participant]
         node = _make_node(
-            f"page_{_identifier(page.participant)}",
+            name_page(page),
             WritePage(page=page_job_to_json(page), scans=len(own)),
             0.5,
         )
@@ -130,6 +131,17 @@ def build_workflow(
 def name_nodes(jobs: Sequence[ScanJob]) -> dict[str, ScanJob]:
     """Give each job a node name that nipype accepts and that tells which scan it is."""
     return {f"scan_{i:06d}_{_identifier(job.scan.stem)[:80]}": job for i, job in enumerate(jobs)}
+
+
+def name_page(page: PageJob) -> str:
+    """Name of the node that writes a participant's page."""
+    return f"page_{_identifier(page.participant)}"
+
+
+def _with_known_threads(job: ScanJob) -> ScanJob:
+    # On a cluster a job takes what it was given.
+    threads = job.engine.threads or min(available_cpus(), MOST_THREADS)
+    return dataclasses.replace(job, engine=dataclasses.replace(job.engine, threads=threads))
 
 
 def _make_node(name: str, interface: Any, memory_gb: float) -> Any:

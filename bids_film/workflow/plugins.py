@@ -1,4 +1,4 @@
-"""Which of nipype's plugins runs the workflow, and what it is told."""
+"""The plugin of nipype that runs the workflow on this machine."""
 
 from __future__ import annotations
 
@@ -11,22 +11,13 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import yaml  # its stubs are a package of their own
 from nipype.pipeline.plugins import MultiProcPlugin
 from nipype.pipeline.plugins.multiproc import run_node
 
-from bids_film.domain.errors import UsageError
 from bids_film.workflow.processes import end_with_parent
 from bids_film.workflow.segment import close_workers
-
-LOCAL_PLUGINS = ("Linear", "MultiProc")
-CLUSTER_PLUGINS = (
-    "SLURM", "SLURMGraph", "PBS", "PBSGraph", "SGE", "SGEGraph", "LSF", "Condor", "CondorDAGMan",
-    "OAR",
-)  # fmt: skip
 
 _LONGEST_WAIT_S = 1.0
 
@@ -101,30 +92,6 @@ def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]
         "n_gpu_procs": processes,
     }
     return SturdyMultiProcPlugin(plugin_args=settings | dict(plugin_args))
-
-
-def read_plugin_file(path: Path) -> tuple[str, dict[str, Any]]:
-    """Read nipype's plugin and its arguments from a YAML file; nothing in it is run.
-
-    Raises
-    ------
-    UsageError
-        Where the file cannot be read, or names no plugin that can be used.
-    """
-    example = "a plugin file holds: plugin: SLURM, and below it plugin_args: {sbatch_args: …}"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the plugin file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"the plugin file {path} is not YAML: {error}", hint=example) from error
-    if not isinstance(content, dict) or not set(content) <= {"plugin", "plugin_args"}:
-        raise UsageError(f"{path} is not a plugin file", hint=example)
-    name, arguments = content.get("plugin"), content.get("plugin_args") or {}
-    if name not in (*LOCAL_PLUGINS, *CLUSTER_PLUGINS) or not isinstance(arguments, dict):
-        known = ", ".join((*LOCAL_PLUGINS, *CLUSTER_PLUGINS))
-        raise UsageError(f"{path}: plugin {name!r} cannot be used; known: {known}", hint=example)
-    return name, arguments
 
 
 def end_pool_processes(grace_s: float = 10.0) -> None:

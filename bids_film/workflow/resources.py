@@ -11,7 +11,7 @@ from pathlib import Path
 
 SCAN_MEMORY_GB = 4.0
 """What one worker needs for a 1 mm whole-head scan, with torch itself."""
-_MOST_THREADS = 8
+MOST_THREADS = 8
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
@@ -59,14 +59,15 @@ def divide_resources(
     if nprocs is None:
         by_cpu = cpus // (omp_nthreads or 1)
         nprocs = max(1, min(by_cpu, scans, int(memory_gb // SCAN_MEMORY_GB)))
-    threads = omp_nthreads or max(1, min(cpus // nprocs, _MOST_THREADS))
+    threads = omp_nthreads or max(1, min(cpus // nprocs, MOST_THREADS))
     return Resources(processes=nprocs, threads=threads, memory_gb=memory_gb)
 
 
 def available_cpus(environment: Mapping[str, str] = os.environ) -> int:
     """Processors that this process may use: affinity, container and SLURM limits counted."""
     limits = [len(os.sched_getaffinity(0)), *_cgroup_cpus()]
-    slurm = environment.get("SLURM_CPUS_PER_TASK", "")
+    # A job that did not ask for processors has no SLURM_CPUS_PER_TASK.
+    slurm = environment.get("SLURM_CPUS_PER_TASK") or environment.get("SLURM_CPUS_ON_NODE", "")
     if slurm.isdecimal():
         limits.append(int(slurm))
     return max(1, min(limits))
@@ -75,9 +76,13 @@ def available_cpus(environment: Mapping[str, str] = os.environ) -> int:
 def available_memory_gb(environment: Mapping[str, str] = os.environ) -> float:
     """Memory that this process may use: free memory, container and SLURM limits counted."""
     limits = [_machine_memory_gb(), *_cgroup_memory_gb()]
-    slurm_mb = environment.get("SLURM_MEM_PER_NODE", "")
-    if slurm_mb.isdecimal() and int(slurm_mb):
-        limits.append(int(slurm_mb) / 1024)
+    for name, count in (
+        ("SLURM_MEM_PER_NODE", 1),
+        ("SLURM_MEM_PER_CPU", available_cpus(environment)),
+    ):
+        slurm_mb = environment.get(name, "")
+        if slurm_mb.isdecimal() and int(slurm_mb):
+            limits.append(count * int(slurm_mb) / 1024)
     return min(limits)
 
 

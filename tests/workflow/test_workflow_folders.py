@@ -8,7 +8,7 @@ import pytest
 from bids_film.domain.errors import UsageError
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.options import AnalysisLevel, Options
-from bids_film.workflow.plugins import read_plugin_file
+from bids_film.workflow.plugin_file import read_plugin_file
 
 
 def make_options(root: Path, output: str, work: str | None = None) -> Options:
@@ -92,6 +92,7 @@ def test_a_plugin_file_gives_a_name_and_arguments(tmp_path: Path) -> None:
         "",
         "plugin: [",
         "plugin: IPython",
+        "plugin: SLURMGraph",
         "plugin: MultiProc\nplugin_args: 3",
         "plugin: MultiProc\nimport: os",
         "!!python/object/apply:os.system ['touch /tmp/owned']",

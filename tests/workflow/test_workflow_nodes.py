@@ -44,6 +44,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
     monkeypatch.setattr(nodes, "segment_scan", fake_segment)
     monkeypatch.setattr(nodes, "write_page", fake_page)
+    monkeypatch.setattr(nipype_run, "write_page", fake_page)
     (tmp_path / "out").mkdir()
     (tmp_path / "work").mkdir()
     return Options(
@@ -85,6 +86,7 @@ def test_a_killed_process_of_the_pool_does_not_hang_the_run(options: Options) ->
     assert time.monotonic() - started < 30
     assert "the process of this node died" in names[-1]
     assert {"a", "b", "c", "d", "e", "kill"} == set(names[:-1])
+    assert (options.output_dir / "sub-01.html").exists()
 
 
 def test_nothing_is_printed_by_nipype(options: Options, capfd: pytest.CaptureFixture[str]) -> None:
