@@ -13,7 +13,7 @@ from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.stage import Stage
 
-LOW_DICE = 0.8
+LOW_DICE = 0.9
 """Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
 _ASYMMETRIC = 0.2
 _WHOLE_HEAD_MM = 90.0

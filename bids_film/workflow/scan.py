@@ -41,7 +41,7 @@ from bids_film.inputs.nifti import read_grid, read_volume
 from bids_film.metadata.fields import CategoricalField
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
 from bids_film.model.header import ModelHeader
-from bids_film.workflow.effect import find_effect
+from bids_film.workflow.effect import ToldScan, add_effect
 from bids_film.workflow.fingerprint import describe_output
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
@@ -84,11 +84,11 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
     # A sidecar says that the rest is there, so it goes first when old outputs are removed and is
     # written last.
     remove_outputs(names, header.labels.structures)
+    segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
     with _timed(seconds, "metadata effect"):
-        alternatives, untried = find_effect(job, engine, volume, prediction, names)
+        told = ToldScan(job=job, volume=volume, delivered=prediction.labels, names=names)
+        segmentation = add_effect(segmentation, told, engine)
     with _timed(seconds, "write"):
-        segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
-        segmentation = replace(segmentation, alternatives=alternatives, untried=untried)
         outputs = _write(job, header, names, prediction, volume.grid, segmentation)
     return ScanOutcome(
         result=Result.DONE,
@@ -148,7 +148,11 @@ def _find_companions(scan: Scan, header: ModelHeader) -> tuple[str, ...]:
 
 def _add_confidence(item: StructureVolume, prediction: Prediction) -> StructureVolume:
     own = prediction.confidence[item.structure.name]
-    return replace(item, expected_dice=round(own.expected_dice, 4), entropy=round(own.entropy, 4))
+    return replace(item, expected_dice=_round(own.expected_dice), entropy=_round(own.entropy))
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _record(value: FieldValue, header: ModelHeader) -> RecordedValue:

@@ -4,7 +4,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const byId = (id) => document.getElementById(id);
 const STORE = `bids-film review: ${content.name}`;
-const LOW_DICE = 0.8;
+const LOW_DICE = content.lowDice;
 const MOST_DOTS = 20000;
 const MAIN = new Set(["participant_id", "scan", "status", "lowest_expected_dice", "farthest_robust_z", "n_flags", "flags", "reason"]);
 
