@@ -129,8 +129,7 @@ def describe(rows: pd.DataFrame, model: str) -> str:
         "# How well the network's own figures track the real Dice",
         "",
         f"{people} people who were kept out of the training of the model {model}; their scans",
-        "chose the step that was kept. Each scan as it is, and worsened in "
-        f"{len(DAMAGES) - 1} ways.",
+        f"chose the step that was kept. Each as it is, and worsened in {len(DAMAGES) - 1} ways.",
         f"{len(rows) - len(found)} of {len(rows)} structures were not found, which the report says",
         "by another check; the figures are over the others. Correlations with the real Dice over",
         "scans: rank (Spearman) and linear (Pearson).",
