@@ -160,5 +160,8 @@ def _find_threshold(image: NDArray[np.float32]) -> float:
 def _count_empty_slices(stage: Stage) -> int:
     axis = stage.planes[0].axis
     others = tuple(other for other in range(3) if other != axis)
-    within: NDArray[Any] = stage.image[stage.region].max(axis=others)
-    return int((within <= 0).sum())
+    inside = np.flatnonzero(stage.labels.any(axis=others))
+    if not inside.size:
+        return 0
+    highest: NDArray[Any] = stage.image.max(axis=others)
+    return int((highest[inside[0] : inside[-1] + 1] <= 0).sum())

@@ -139,5 +139,14 @@ def test_what_makes_an_image_unfit_is_told(change: str, said: str) -> None:
     assert said in check.detail
 
 
+def test_air_beyond_the_structures_is_no_lost_signal() -> None:
+    labels, grid = make_cord(), make_grid((40, 30, 20))
+    labels[:, :, :8] = 0
+    data = np.random.default_rng(1).normal(200, 30, grid.shape).astype(np.float32)
+    data[:, :, :6] = 0
+    stage = set_stage(Volume(data=data, grid=grid), labels, TABLE)
+    assert check_intensity(stage).verdict is Verdict.PASSED
+
+
 def test_an_ordinary_image_passes() -> None:
     assert check_intensity(stage_image("")).verdict is Verdict.PASSED
