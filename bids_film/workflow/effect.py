@@ -21,6 +21,9 @@ from bids_film.inference.counterfactual import (
 from bids_film.inference.engine import Engine
 from bids_film.workflow.job import ScanJob, values_to_dict
 
+NEAR = 0.9
+"""Dice with the delivered segmentation below which a part of the image does not stand for it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToldScan:
@@ -61,6 +64,11 @@ def add_effect(segmentation: Segmentation, scan: ToldScan, engine: Engine) -> Se
     if within:
         # Compared with itself in the same surroundings: what these change is not the metadata's.
         own = engine.predict(volume, header.encoder.encode(values), within=within).labels
+        near = compare_labels(own, scan.delivered, header.labels, grid)
+        if min(change.dice for change in near) < NEAR:
+            # The network leans on what lies farther away: the whole image it is.
+            own, within = scan.delivered, None
+    if within:
         write_labels(names.figure("own"), own, grid)
         compared_file = names.figure("own").relative_to(job.output_dir).as_posix()
     alternatives = []
