@@ -126,6 +126,7 @@ def segmentation_to_dict(segmentation: Segmentation) -> dict[str, Any]:
                 | {"Changes": [_to_camel_keys(change) for change in item.changes]}
                 for item in segmentation.alternatives
             ],
+            "ComparedFile": segmentation.compared_file,
             "Untried": segmentation.untried,
         },
         "EntropyFile": segmentation.entropy_file,
@@ -170,6 +171,7 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
         companions=tuple(str(other).removeprefix(bids_uri("")) for other in companions),
         entropy_file=str(content.get("EntropyFile", "")),
         alternatives=tuple(_read_alternative(entry) for entry in effect.get("Alternatives", [])),
+        compared_file=str(effect.get("ComparedFile", "")),
         untried=int(effect.get("Untried", 0)),
     )
 

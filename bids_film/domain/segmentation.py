@@ -105,7 +105,7 @@ class StructureChange:
     name : str
         Of the structure.
     dice : float
-        Overlap with the delivered segmentation.
+        Overlap with what the scan's own metadata give.
     volume_ml : float
     """
 
@@ -168,6 +168,9 @@ class Segmentation:
         Path of the map of entropies relative to the output folder; empty where there is none.
     alternatives : tuple[Alternative, ...]
         What other metadata would have given.
+    compared_file : str
+        Path of the label map with which alternatives are compared, relative to the output folder;
+        empty where it is the delivered one.
     untried : int
         Further levels that were not tried, as there are too many.
     """
@@ -183,6 +186,7 @@ class Segmentation:
     entropy_file: str = ""
     companions: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    compared_file: str = ""
     untried: int = 0
 
 

@@ -5,6 +5,7 @@ Only γ and β differ from the delivered segmentation, so whatever changes, the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import StructureChange
 from bids_film.domain.volume import Grid
+from bids_film.images.geometry import SlicePlane, plan_ras, reorient
 from bids_film.images.measures import dice
 from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.metadata.fields import CategoricalField
 
 MOST_ALTERNATIVES = 12
 """A field with a level per site would have every scan segmented a hundred times."""
+MARGIN_MM = 20.0
+"""What a comparison sees around the segmentation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +79,43 @@ def list_alternatives(
             for level in others
         ]
     return tuple(told[:MOST_ALTERNATIVES]), max(0, len(told) - MOST_ALTERNATIVES)
+
+
+def find_surroundings(
+    labels: NDArray[np.integer[Any]], grid: Grid, plane: SlicePlane
+) -> tuple[slice, slice, slice] | None:
+    """Find the part of an image to which a comparison can be confined, where that saves much.
+
+    A cord is a hundredth of its image, and each alternative would take as long as the whole. What
+    another telling would find far from the segmentation is then not seen.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Shape ``grid.shape``.
+    grid : Grid
+    plane : str
+        Of the network's slices.
+
+    Returns
+    -------
+    tuple[slice, slice, slice] or None
+        In the order of `plan_ras`; None where it would be more than half of the image, or nothing
+        was found.
+    """
+    plan = plan_ras(grid, plane=plane)
+    ordered = reorient(labels, plan)
+    box = []
+    for axis, (length, spacing_mm) in enumerate(zip(plan.shape, plan.spacing_mm, strict=True)):
+        others = tuple(other for other in range(3) if other != axis)
+        inside = np.flatnonzero(ordered.any(axis=others))
+        if not inside.size:
+            return None
+        margin = math.ceil(MARGIN_MM / spacing_mm)
+        first, last = int(inside[0]) - margin, int(inside[-1]) + 1 + margin
+        box.append(slice(max(0, first), min(length, last)))
+    voxels = math.prod(part.stop - part.start for part in box)
+    return (box[0], box[1], box[2]) if voxels <= math.prod(plan.shape) / 2 else None
 
 
 def compare_labels(

@@ -61,6 +61,10 @@ class Prediction:
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
 
 
+Box = tuple[slice, slice, slice]
+"""A part of a volume, in voxels."""
+
+
 class Engine:
     """A model, ready to segment.
 
@@ -142,8 +146,19 @@ class Engine:
         *,
         probabilities: bool = False,
         uncertainty: bool = False,
+        within: Box | None = None,
     ) -> Prediction:
-        """Segment a volume, told its metadata; probabilities and uncertainty only if asked for.
+        """Segment a volume, told its metadata.
+
+        Parameters
+        ----------
+        volume : Volume
+        encoded : Encoded
+        probabilities, uncertainty : bool
+            Whether they are wanted as well.
+        within : Box or None
+            Part of the volume that is computed, in the order of `plan_ras`; beyond it there is
+            background. None for all of it.
 
         Raises
         ------
@@ -151,7 +166,7 @@ class Engine:
             Where the image has no contrast.
         """
         prepared = prepare_volume(volume, self.header.preprocessing)
-        predicted = self._run(prepared, encoded)
+        predicted = self._run(prepared, encoded, within)
         channels = resize_argmax(predicted, prepared.plan.shape)
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
@@ -169,13 +184,19 @@ class Engine:
         )
 
     @torch.inference_mode()
-    def _run(self, prepared: Prepared, encoded: Encoded) -> NDArray[np.float32]:
+    def _run(self, prepared: Prepared, encoded: Encoded, within: Box | None) -> NDArray[np.float32]:
         network = self._make_pass(encoded)
-        image = torch.from_numpy(prepared.image).to(self.device)
+        box = (slice(None), *(_scale_box(within, prepared) if within else ()))
+        image = torch.from_numpy(np.ascontiguousarray(prepared.image[box])).to(self.device)
         predict = partial(self._predict, network, settings=self._windows)
         predicted = predict_mean(predict, image, self._network, self.ensemble)
         result: NDArray[np.float32] = predicted.cpu().numpy()
-        return result
+        if within is None:
+            return result
+        whole = np.zeros((len(result), *prepared.image.shape[1:]), dtype=np.float32)
+        whole[0] = 1
+        whole[box] = result
+        return whole
 
     def _make_pass(self, encoded: Encoded) -> Callable[[Tensor], Tensor]:
         bfloat16 = self.precision == "bf16"
@@ -232,6 +253,14 @@ def _resample_back(
     predicted: NDArray[np.float32], prepared: Prepared
 ) -> tuple[NDArray[np.float32], ...]:
     return tuple(_bring_back(channel, prepared) for channel in predicted[1:])
+
+
+def _scale_box(box: Box, prepared: Prepared) -> tuple[slice, ...]:
+    """Bring a part of the volume into the network's space, rounded outwards."""
+    sizes = zip(box, prepared.plan.shape, prepared.image.shape[1:], strict=True)
+    return tuple(
+        slice(part.start * size // old, -(-part.stop * size // old)) for part, old, size in sizes
+    )
 
 
 def _bring_back(channel: NDArray[np.float32], prepared: Prepared) -> NDArray[np.float32]:

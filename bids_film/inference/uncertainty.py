@@ -19,14 +19,15 @@ class Confidence:
 
     Attributes
     ----------
-    expected_dice : float
-        Dice with the truth, if each probability was right; 0 to 1.
-    entropy : float
-        Mean entropy of the structure's voxels, 0 (sure) to 1.
+    expected_dice : float or None
+        Dice with the truth, if each probability was right; 0 to 1. None where it was not found:
+        how sure the network is of nothing says little.
+    entropy : float or None
+        Mean entropy of the structure's voxels, 0 (sure) to 1; None where it was not found.
     """
 
-    expected_dice: float
-    entropy: float
+    expected_dice: float | None = None
+    entropy: float | None = None
 
 
 def measure_entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,8 +58,7 @@ def measure_confidence(
 
     The expected Dice takes the probabilities for the truth: twice the probability inside the mask,
     over the mask's size and all probability (Li et al., "Estimating model performance under domain
-    shifts with class-specific confidence scores", MICCAI 2022). A structure that is neither found
-    nor likely anywhere has 1: both are empty.
+    shifts with class-specific confidence scores", MICCAI 2022).
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ def measure_confidence(
         likely = probabilities[channels].sum(axis=0)
         mask = np.isin(winners, channels)
         size, mass = int(mask.sum()), float(likely.sum(dtype=np.float64))
+        if not size:
+            found[structure.name] = Confidence()
+            continue
         common = float(likely[mask].sum(dtype=np.float64))
-        # Tails of a softmax over millions of voxels are no structure.
-        empty = size == 0 and mass < 1
         found[structure.name] = Confidence(
-            expected_dice=1.0 if empty else 2 * common / (size + mass),
-            entropy=float(entropy[mask].mean()) if size else 0.0,
+            expected_dice=2 * common / (size + mass), entropy=float(entropy[mask].mean())
         )
     return found

@@ -16,6 +16,7 @@ from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import RecordedValue, Segmentation
 from bids_film.report.cohort import FAR
 from bids_film.report.participant import check_color, name_anchor
+from bids_film.report.quality import LOW_DICE
 from bids_film.report.templating import make_environment, read_asset, read_library, write_policy
 
 Cell = str | float | None
@@ -132,6 +133,7 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
             for item in page.structures
         ],
         "far": FAR,
+        "lowDice": LOW_DICE,
         "compared": [
             [line["scan"], line["structure"], line["other_ml"], line["this_ml"]]
             for line in page.compared

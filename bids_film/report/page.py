@@ -37,11 +37,12 @@ class Difference:
     Attributes
     ----------
     alternative : Alternative
-    delivered, other : Tile
+    own, other : Tile
+        With the scan's own metadata, and with those of the alternative.
     """
 
     alternative: Alternative
-    delivered: Tile
+    own: Tile
     other: Tile
 
 
@@ -117,8 +118,8 @@ class ScanFiles:
         The label map: the file is checked, and not what was meant.
     entropy : Volume or None
         None where it is not there.
-    read_other : Callable
-        Reads the label map of an alternative; None where it is not there.
+    read_map : Callable
+        Reads a label map of the figures, by its path; None where it is not there.
     cohort : Mapping[str, Spread]
         Volumes of all scans, by abbreviation.
     """
@@ -126,7 +127,7 @@ class ScanFiles:
     volume: Volume | None
     output: Volume
     entropy: Volume | None = None
-    read_other: Callable[[Alternative], Volume | None] = lambda _: None
+    read_map: Callable[[str], Volume | None] = lambda _: None
     cohort: Mapping[str, Spread] = field(default_factory=dict)
 
 
@@ -197,14 +198,18 @@ def _on_stage(volume: Volume | None, stage: Stage) -> NDArray[Any] | None:
 def _draw_differences(
     segmentation: Segmentation, files: ScanFiles, stage: Stage
 ) -> Sequence[Difference]:
+    own = stage
+    if segmentation.compared_file:
+        compared = _on_stage(files.read_map(segmentation.compared_file), stage)
+        own = stage if compared is None else replace(stage, labels=compared)
     changed = [item for item in segmentation.alternatives if item.lowest_dice < 1]
     shown = sorted(changed, key=lambda item: item.lowest_dice)[:MOST_DIFFERENCES]
     found = []
     for alternative in shown:
-        other = _on_stage(files.read_other(alternative), stage)
+        other = _on_stage(files.read_map(alternative.labels_file), stage)
         if other is not None:
-            delivered, told = draw_difference(stage, replace(stage, labels=other))
-            found.append(Difference(alternative=alternative, delivered=delivered, other=told))
+            left, right = draw_difference(own, replace(stage, labels=other))
+            found.append(Difference(alternative=alternative, own=left, other=right))
     return found
 
 

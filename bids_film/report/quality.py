@@ -13,7 +13,7 @@ from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.stage import Stage
 
-LOW_DICE = 0.8
+LOW_DICE = 0.9
 """Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
 _ASYMMETRIC = 0.2
 _WHOLE_HEAD_MM = 90.0
@@ -160,5 +160,8 @@ def _find_threshold(image: NDArray[np.float32]) -> float:
 def _count_empty_slices(stage: Stage) -> int:
     axis = stage.planes[0].axis
     others = tuple(other for other in range(3) if other != axis)
-    within: NDArray[Any] = stage.image[stage.region].max(axis=others)
-    return int((within <= 0).sum())
+    inside = np.flatnonzero(stage.labels.any(axis=others))
+    if not inside.size:
+        return 0
+    highest: NDArray[Any] = stage.image.max(axis=others)
+    return int((highest[inside[0] : inside[-1] + 1] <= 0).sum())

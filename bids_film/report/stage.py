@@ -24,6 +24,7 @@ from bids_film.report.contours import outline
 _STACK_ANISOTROPY = 3.0
 _MARGIN = 0.25
 _SMALLEST_MARGIN_MM = 10.0
+_LARGEST_MARGIN_MM = 20.0
 _LONGEST_SIDE = 360
 _WEBP_QUALITY = 82
 _WINDOW_PERCENTILES = (0.5, 99.7)
@@ -152,7 +153,8 @@ def _surroundings(
             ranges.append(slice(0, length))
             continue
         first, last = int(inside[0]), int(inside[-1]) + 1
-        margin = round(max(_MARGIN * (last - first), _SMALLEST_MARGIN_MM / spacing))
+        margin_mm = _MARGIN * (last - first) * spacing
+        margin = round(min(max(margin_mm, _SMALLEST_MARGIN_MM), _LARGEST_MARGIN_MM) / spacing)
         ranges.append(slice(max(0, first - margin), min(length, last + margin)))
     return ranges[0], ranges[1], ranges[2]
 

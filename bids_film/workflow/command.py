@@ -17,6 +17,8 @@ _TELLING = (
     "save_probabilities",
     "metadata_effect",
     "precision",
+    "ensemble",
+    "passes",
 )
 """Options on which the outputs depend; how many run at once and where the work goes do not."""
 

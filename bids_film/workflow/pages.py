@@ -119,7 +119,7 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
         volume=_read_if_there(page.dataset_root / segmentation.scan),
         output=labels,
         entropy=entropy,
-        read_other=lambda other: _read_if_there(output / other.labels_file, labels=True),
+        read_map=lambda path: _read_if_there(output / path, labels=True),
         cohort=read_cohort(output, segmentation.model.name),
     )
     return build_scan_page(segmentation, files)

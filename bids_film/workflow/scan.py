@@ -82,11 +82,14 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
     names = output_names(job.scan, header.name, job.output_dir)
     check_inside(names.folder, job.output_dir)
     with _timed(seconds, "metadata effect"):
-        effect = find_effect(job, engine, volume, prediction, names)
+        effect = find_effect(job, engine, volume, prediction.labels, names)
     with _timed(seconds, "write"):
         segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
         segmentation = replace(
-            segmentation, alternatives=effect.alternatives, untried=effect.untried
+            segmentation,
+            alternatives=effect.alternatives,
+            compared_file=effect.compared_file,
+            untried=effect.untried,
         )
         with hold_folder(names.folder):
             # A sidecar says that the rest is there, so it goes first when old outputs are removed
@@ -154,7 +157,11 @@ def _find_companions(scan: Scan, header: ModelHeader) -> tuple[str, ...]:
 
 def _add_confidence(item: StructureVolume, prediction: Prediction) -> StructureVolume:
     own = prediction.confidence[item.structure.name]
-    return replace(item, expected_dice=round(own.expected_dice, 4), entropy=round(own.entropy, 4))
+    return replace(item, expected_dice=_round(own.expected_dice), entropy=_round(own.entropy))
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _record(value: FieldValue, header: ModelHeader) -> RecordedValue:

@@ -144,6 +144,63 @@ def test_one_page_per_participant_that_needs_nothing_else(lab: Path) -> None:
             assert request not in page
 
 
+def test_the_sidecar_tells_what_other_metadata_would_have_given_and_the_page_shows_it(
+    lab: Path,
+) -> None:
+    path = _labels(lab / "out", "01")
+    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+    told = {(a["Field"], a["Value"]) for a in sidecar["MetadataEffect"]["Alternatives"]}
+    assert ("", "") in told
+    assert len({value for field, value in told if field == "Manufacturer"}) >= 1
+    for alternative in sidecar["MetadataEffect"]["Alternatives"]:
+        other = nib.load(lab / "out" / alternative["LabelsFile"])
+        np.testing.assert_allclose(other.affine, nib.load(path).affine)
+        assert {change["Name"] for change in alternative["Changes"]} == {"body", "core"}
+    page = (lab / "out" / "sub-01.html").read_text(encoding="utf-8")
+    assert "What the metadata did" in page
+    assert "no metadata" in page
+    command = sidecar["Settings"]["command"]
+    assert command.startswith("bids-film BIDS_DIR OUTPUT_DIR participant --participant-label 01")
+    assert {p.suffix for p in (lab / "out/logs").glob("CITATION_seg-phantom.*")} == {
+        ".md",
+        ".html",
+        ".bib",
+    }
+
+
+def test_without_the_metadata_effect_no_scan_is_segmented_twice(lab: Path, tmp_path: Path) -> None:
+    run = run_program(
+        lab / "bids", tmp_path / "out", "participant", "--model", lab / "model/phantom.safetensors",
+        "--participant-label", "01", "--metadata-effect", "none", "-w", tmp_path / "work",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    assert list((tmp_path / "out").rglob("*_other-*")) == []
+    assert len(list((tmp_path / "out").rglob("*_entropy.nii.gz"))) == 1
+    page = (tmp_path / "out" / "sub-01.html").read_text(encoding="utf-8")
+    assert "Not measured" in page
+
+
+def test_what_a_review_rejects_is_left_out_of_evaluation_and_training(
+    lab: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "review.tsv"
+    listed.write_text("scan\nsub-01/anat/sub-01_T1w.nii.gz\n")
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(
+        lab / "bids", lab / "out", "evaluate", "--model", model, "--exclude-list", listed
+    )
+    assert run.code == 0, run.err
+    rows = read_table(lab / "out" / "evaluation_seg-phantom.tsv")
+    assert "sub-01" not in {row["participant_id"] for row in rows}
+    run = run_program(
+        lab / "bids", tmp_path / "model", "train", "--config-file", lab / "train.toml",
+        "--exclude-list", listed, "--dry-run",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    counts = [int(line.split(": ")[1].split()[0]) for line in run.out.splitlines()[:3]]
+    assert sum(counts) == len(PARTICIPANTS) - 1
+
+
 def test_a_run_that_starts_again_segments_nothing_anew(lab: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (lab / "out").rglob("*_dseg.nii.gz")}
     again = segment(lab)

@@ -108,6 +108,28 @@ def test_labels_are_uint16_in_memory_order_and_probabilities_only_where_asked_fo
     assert (found.device, found.precision) == ("cpu", "fp32")
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_part_of_a_volume_is_segmented_at_its_place_and_nothing_beyond_it(
+    dimensions: int,
+) -> None:
+    engine = lean(make_engine(dimensions=dimensions), [0, 9, 0])
+    within = (slice(2, 8), slice(1, 9), slice(3, 5))
+    labels = engine.predict(make_volume((10, 9, 8)), SIEMENS, within=within).labels
+    inside = np.zeros(labels.shape, bool)
+    inside[within] = True
+    assert (labels[inside] == 3).all()
+    assert not labels[~inside].any()
+
+
+def test_uncertainty_lies_on_the_grid_of_the_volume_and_knows_every_structure() -> None:
+    engine = make_engine()
+    found = engine.predict(make_volume((10, 9, 8)), SIEMENS, uncertainty=True)
+    assert found.entropy is not None
+    assert found.entropy.shape == (10, 9, 8)
+    assert set(found.confidence) == {"cord", "gray"}
+    assert engine.predict(make_volume((10, 9, 8)), SIEMENS).entropy is None
+
+
 def test_the_metadata_change_the_segmentation() -> None:
     engine, volume = make_engine(), make_volume((8, 8, 8))
     one, other = (engine.predict(volume, encoded).labels for encoded in (SIEMENS, PHILIPS))

@@ -55,7 +55,7 @@ def make_scan() -> ScanPage:
         volume=make_volume(labels, grid),
         output=Volume(data=labels, grid=grid),
         entropy=Volume(data=entropy, grid=grid),
-        read_other=lambda _: Volume(data=other, grid=grid),
+        read_map=lambda _: Volume(data=other, grid=grid),
     )
     return build_scan_page(segmentation, files)
 

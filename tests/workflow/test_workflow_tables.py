@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bids_film.domain.segmentation import ModelIdentity, Segmentation, Structure
 from bids_film.inputs.nifti import read_volume
 from bids_film.workflow.group import run_group
 from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.pages import read_cohort
 from bids_film.workflow.state import record_failure, write_outcome
 from bids_film.workflow.tables import Column, write_table
 
@@ -73,6 +75,65 @@ def test_each_model_has_its_own_group_table(tmp_path: Path) -> None:
     run_group(options)
     assert len(read_table(options.output_dir / "group_seg-brain.tsv")) == 1
     assert len(read_table(options.output_dir / "group_seg-spinalcord.tsv")) == 1
+
+
+def test_a_rejected_scan_is_left_out_of_the_numbers_and_named(tmp_path: Path) -> None:
+    listed = tmp_path / "review.tsv"
+    listed.write_text("scan\tdecision\tnote\nsub-02/anat/sub-02_T1w.nii.gz\treject\tmoved\n")
+    options = replace(make_options(tmp_path), exclude_list=listed)
+    write_segmentation(options.output_dir, "01")
+    write_segmentation(options.output_dir, "02")
+    run_group(options)
+    first, second = read_table(options.output_dir / "group_seg-brain.tsv")
+    assert (first["status"], second["status"]) == ("done", "excluded")
+    assert second["reason"] == "rejected in review: moved"
+    assert second["SC_volume_ml"] == "n/a"
+
+
+def test_participants_of_whom_nothing_was_segmented_are_named(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01")
+    (options.bids_dir / "sub-77").mkdir(parents=True)
+    run_group(options)
+    rows = read_table(options.output_dir / "group_seg-brain.tsv")
+    assert [(row["participant_id"], row["status"]) for row in rows] == [
+        ("sub-01", "done"),
+        ("sub-77", "skipped"),
+    ]
+
+
+def test_a_group_is_compared_with_another_scan_by_scan(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01")
+    other = tmp_path / "other.tsv"
+    other.write_text("scan\tSC_volume_ml\nsub-01/anat/sub-01_T1w.nii.gz\t1.0\nx\t3\n")
+    run_group(replace(options, compare_with=other))
+    (row,) = read_table(options.output_dir / "group_seg-brain_comparison.tsv")
+    assert (row["structure"], row["difference_ml"], row["difference_percent"]) == (
+        "SC",
+        "0.25",
+        "25",
+    )
+
+
+def test_a_participants_table_that_cannot_be_used_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01")
+    options.bids_dir.mkdir()
+    (options.bids_dir / "participants.tsv").write_text("label\n01\n")
+    assert run_group(options) == 0
+    assert "does without participants.tsv" in capsys.readouterr().err
+
+
+def test_a_page_knows_the_spread_of_the_group_table(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    assert read_cohort(options.output_dir, "brain") == {}
+    write_segmentation(options.output_dir, "01")
+    run_group(options)
+    spread = read_cohort(options.output_dir, "brain")["SC"]
+    assert (spread.scans, spread.median) == (1, 1.25)
 
 
 def test_a_group_of_nothing_is_an_input_error(tmp_path: Path) -> None:

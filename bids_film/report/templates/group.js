@@ -4,8 +4,8 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const byId = (id) => document.getElementById(id);
 const STORE = `bids-film review: ${content.name}`;
-const LOW_DICE = 0.8;
-const MOST_DOTS = 20000;
+const LOW_DICE = content.lowDice;
+const MOST_DOTS = 3000;
 const MAIN = new Set(["participant_id", "scan", "status", "lowest_expected_dice", "farthest_robust_z", "n_flags", "flags", "reason"]);
 
 const rows = content.rows.map((cells, id) => {
@@ -353,14 +353,17 @@ const strip = makeChart(byId("strip"), {
 });
 const scatter = makeChart(byId("scatter"), { y: "mL", tell: (point) => `${point.y} mL, ${point.told}` });
 
+// Of very many dots the middle ones cover each other: outliers are all drawn.
+function thin(known, most, field) {
+  const share = Math.max(1, Math.ceil(known.length / most));
+  return known.filter((row, number) => number % share === 0 || Math.abs(get(row, field) ?? 0) > content.far);
+}
+
 function drawStrip(shown) {
   const datasets = content.structures.map((structure, place) => {
     const field = `${structure.key}_robust_z`;
     const known = shown.filter((row) => get(row, field) !== null);
-    // Of very many, the middle ones cover each other: outliers are all drawn.
-    const share = Math.max(1, Math.ceil((known.length * content.structures.length) / MOST_DOTS));
-    const points = known
-      .filter((row, number) => number % share === 0 || Math.abs(get(row, field)) > content.far / 2)
+    const points = thin(known, MOST_DOTS / content.structures.length, field)
       .map((row) => ({ x: place + jitter(row.id), y: get(row, field), id: row.id, place, far: Math.abs(get(row, field)) > content.far }));
     return makeDots(points, structure.color);
   });
@@ -370,7 +373,8 @@ function drawStrip(shown) {
   const empty = datasets.every((dataset) => dataset.data.length === 0);
   byId("plotted").textContent = empty
     ? "Robust z needs at least 8 scans whose volumes differ."
-    : "Both plots show what the filters of the table show.";
+    : `Both plots show what the filters of the table show${
+      shown.length > MOST_DOTS ? ": every outlier, and a part of the other dots" : ""}.`;
 }
 
 function drawScatter(shown) {
@@ -381,7 +385,7 @@ function drawScatter(shown) {
   const known = shown.filter((row) => get(row, volume) !== null && (!over || get(row, over) !== null));
   const levels = over && !numeric[over] ? [...new Set(known.map((row) => String(get(row, over))))].sort() : [""];
   const isLevel = !over || !numeric[over];
-  const points = known.map((row) => {
+  const points = thin(known, MOST_DOTS, `${structure.key}_robust_z`).map((row) => {
     const value = over ? get(row, over) : "";
     const x = isLevel ? levels.indexOf(String(value)) + jitter(row.id) : value;
     const far = Math.abs(get(row, `${structure.key}_robust_z`) ?? 0) > content.far;
@@ -399,6 +403,13 @@ function drawScatter(shown) {
 
 function titleOf(key) {
   return content.columns.find((column) => column.key === key).title;
+}
+
+let planned = 0;
+
+function planPlots() {
+  cancelAnimationFrame(planned);
+  planned = requestAnimationFrame(drawPlots);
 }
 
 function drawPlots() {
@@ -453,7 +464,7 @@ review.load();
 review.tell();
 fillChoices();
 table.on("tableBuilt", () => {
-  table.on("dataFiltered", () => requestAnimationFrame(drawPlots));
+  table.on("dataFiltered", planPlots);
   table.on("rowClick", (event, row) => {
     if (!event.target.closest("a")) choose(rows[row.getData().id], { scroll: false });
   });
