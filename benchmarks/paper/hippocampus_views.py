@@ -5,7 +5,7 @@ A view is a BIDS dataset of its own: links to the images, and the labels that ar
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import nibabel as nib
@@ -30,7 +30,7 @@ def list_people(source: Path, *, seed: int) -> list[str]:
 
 
 def make_view(
-    source: Path, target: Path, kept: dict[str, Collection[int]], test: Collection[str]
+    source: Path, target: Path, kept: Mapping[str, Collection[int]], test: Collection[str]
 ) -> None:
     """Make a view.
 
@@ -40,7 +40,7 @@ def make_view(
         The hippocampus dataset; it is not changed.
     target : Path
         Folder of the view.
-    kept : dict[str, Collection[int]]
+    kept : Mapping[str, Collection[int]]
         Training participants, with the structures whose labels they keep.
     test : Collection[str]
         Participants for the test, who keep all.
