@@ -16,6 +16,7 @@ from torch.nn import functional
 from bids_film.domain.labels import LabelTable
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.film import Modulation
+from bids_film.model.folding import FoldedUNet, can_fold
 from bids_film.model.unet import FilmUNet
 
 
@@ -99,16 +100,24 @@ def fix_metadata(
     known = torch.from_numpy(encoded.known)[None].to(device)
     count = network.config.prompts
     if not count:
-        modulations = network.modulations(vector, known)
-        return lambda images: network.segment(images, _spread(modulations, len(images)))
+        return _fix(network, network.modulations(vector, known))
     prompts = torch.arange(count, device=device)[:, None]
-    asked = [network.modulations(*add_prompt(vector, known, one, count)) for one in prompts]
+    asked = [
+        _fix(network, network.modulations(*add_prompt(vector, known, one, count)))
+        for one in prompts
+    ]
 
     def ask_for_each(images: Tensor) -> Tensor:
-        answers = [network.segment(images, _spread(one, len(images))) for one in asked]
-        return merge_answers(answers, labels)
+        return merge_answers([ask(images) for ask in asked], labels)
 
     return ask_for_each
+
+
+def _fix(network: FilmUNet, modulations: Sequence[Modulation]) -> Callable[[Tensor], Tensor]:
+    """Fold one scan's modulations into the network where that can be done."""
+    if can_fold(network):
+        return FoldedUNet(network, modulations)
+    return lambda images: network.segment(images, _spread(modulations, len(images)))
 
 
 def _spread(modulations: Sequence[Modulation], count: int) -> list[Modulation]:

@@ -106,7 +106,7 @@ class FilmUNet(nn.Module):
 
     def _decode(self, image: Tensor, modulations: Sequence[Modulation]) -> list[Tensor]:
         """Features of each level of the decoder, the coarsest first."""
-        upcoming = self._spread(modulations)
+        upcoming = self.spread(modulations)
         features = image
         skips: list[Tensor] = []
         for level in self.encoder:
@@ -119,7 +119,7 @@ class FilmUNet(nn.Module):
             decoded.append(features)
         return decoded
 
-    def _spread(self, modulations: Sequence[Modulation]) -> Iterator[Modulation | None]:
+    def spread(self, modulations: Sequence[Modulation]) -> Iterator[Modulation | None]:
         """Give each unit its modulation, in the order of the data, or None."""
         if not modulations:
             return itertools.repeat(None)

@@ -1,0 +1,140 @@
+"""A network with one scan's metadata folded into its convolutions.
+
+The metadata of a scan is the same for all of its slices or windows, so the scale and shift of FiLM,
+and those of batch normalisation at inference, are constants: a convolution that is followed by them
+is another convolution. What is left is a plain U-Net; conditioning costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bids_film.model.blocks import ConvUnit, DecoderLevel, EncoderLevel, MergeUnit
+from bids_film.model.film import Modulation
+from bids_film.model.unet import FilmUNet
+
+_CONV = {4: functional.conv2d, 5: functional.conv3d}
+_CONV_TRANSPOSE = {4: functional.conv_transpose2d, 5: functional.conv_transpose3d}
+
+
+def can_fold(network: FilmUNet) -> bool:
+    """Whether the network's norms are constants: batch normalisation, and not in training."""
+    return network.config.norm == "batch" and not network.training
+
+
+class FoldedUNet:
+    """A U-Net of plain convolutions, for one scan.
+
+    Parameters
+    ----------
+    network : FilmUNet
+        In evaluation mode, with batch normalisation; its weights stay as they are.
+    modulations : Sequence[tuple[Tensor, Tensor]]
+        Of one scan: scale and shift of every FiLM layer, each of shape (1, channels); empty for an
+        unconditioned network.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: FilmUNet, modulations: Sequence[Modulation]) -> None:
+        upcoming = network.spread(modulations)
+        self._encoder = [_fold_encoder(level, upcoming) for level in network.encoder]
+        self._decoder = [_fold_decoder(level, upcoming) for level in network.decoder]
+        self._dropout = network.dropout
+        self._head = network.head
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Predict as `FilmUNet.segment` does.
+
+        Parameters
+        ----------
+        image : Tensor
+            Shape (batch, in_channels, *spatial).
+
+        Returns
+        -------
+        Tensor
+            Shape (batch, out_channels, *spatial).
+        """
+        features = image
+        skips: list[Tensor] = []
+        for pool, units in self._encoder:
+            features = pool(features)
+            for unit in units:
+                features = unit(features)
+            skips.append(features)
+        features = self._dropout(skips.pop())
+        for merge, unit in self._decoder:
+            features = unit(merge(skips.pop(), features))
+        logits: Tensor = self._head(features)
+        return logits
+
+
+class _Conv:
+    """Convolution → ReLU."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, features: Tensor) -> Tensor:
+        conv = _CONV[self._weight.dim()]
+        return conv(features, self._weight, self._bias, padding=1).relu_()
+
+
+class _Merge:
+    """Skip connection and deeper features → ReLU."""
+
+    def __init__(self, skip: Tensor, deep: Tensor, bias: Tensor) -> None:
+        self._skip, self._deep, self._bias = skip, deep, bias
+
+    def __call__(self, skip: Tensor, deep: Tensor) -> Tensor:
+        conv, upsample = _CONV[self._skip.dim()], _CONV_TRANSPOSE[self._skip.dim()]
+        features = conv(skip, self._skip, self._bias, padding=1)
+        return features.add_(upsample(deep, self._deep, stride=2, padding=1)).relu_()
+
+
+def _fold_encoder(
+    level: nn.Module, upcoming: Iterator[Modulation | None]
+) -> tuple[nn.Module, list[_Conv]]:
+    assert isinstance(level, EncoderLevel)  # noqa: S101 (tells the type checker)
+    return level.pool, [_fold_unit(unit, next(upcoming)) for unit in (level.first, level.second)]
+
+
+def _fold_decoder(level: nn.Module, upcoming: Iterator[Modulation | None]) -> tuple[_Merge, _Conv]:
+    assert isinstance(level, DecoderLevel)  # noqa: S101 (tells the type checker)
+    merge = _fold_merge(level.first, next(upcoming))
+    return merge, _fold_unit(level.second, next(upcoming))
+
+
+def _fold_unit(unit: ConvUnit, modulation: Modulation | None) -> _Conv:
+    scale, shift = _find_constants(unit.norm, modulation)
+    return _Conv(_scale(unit.conv, scale, axis=0), shift)
+
+
+def _fold_merge(unit: MergeUnit, modulation: Modulation | None) -> _Merge:
+    scale, shift = _find_constants(unit.norm, modulation)
+    # The weights of a transposed convolution have their output channels second.
+    return _Merge(_scale(unit.skip, scale, axis=0), _scale(unit.deep, scale, axis=1), shift)
+
+
+def _find_constants(norm: nn.Module, modulation: Modulation | None) -> tuple[Tensor, Tensor]:
+    """Scale and shift, each of shape (channels,), that norm and FiLM come to together."""
+    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)  # noqa: S101 (tells the type checker)
+    assert norm.running_mean is not None  # noqa: S101
+    assert norm.running_var is not None  # noqa: S101
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    if modulation is None:
+        return scale, shift
+    (gamma,), (beta,) = modulation
+    return scale * gamma, shift * gamma + beta
+
+
+def _scale(conv: nn.Module, scale: Tensor, *, axis: int) -> Tensor:
+    assert isinstance(conv.weight, Tensor)  # noqa: S101 (tells the type checker)
+    shape = [1] * conv.weight.dim()
+    shape[axis] = -1
+    return conv.weight * scale.view(shape)
