@@ -20,6 +20,7 @@ from bids_film.domain.segmentation import (
     StructureChange,
 )
 from bids_film.domain.volume import Volume
+from bids_film.report.cohort import Spread
 from bids_film.report.page import (
     Failure,
     ParticipantPage,
@@ -61,10 +62,16 @@ def make_scan() -> ScanPage:
 
 
 def rename(scan: ScanPage, path: str) -> ScanPage:
+    first, *others = scan.segmentation.volumes
+    longer = replace(first.structure, name="cerebrospinal ventriculomegalic fluid")
     changed: Segmentation = replace(
-        scan.segmentation, scan=path, labels_file=path.replace(".nii.gz", "_dseg.nii.gz")
+        scan.segmentation,
+        scan=path,
+        labels_file=path.replace(".nii.gz", "_dseg.nii.gz"),
+        volumes=(replace(first, structure=longer, volume_ml=1234.5, voxels=12_345_678), *others),
     )
-    return replace(scan, segmentation=changed)
+    cohort = {"SC": Spread(scans=900, median=1234.5, deviation=20.0)}
+    return replace(scan, segmentation=changed, cohort=cohort)
 
 
 @pytest.fixture(scope="module")
