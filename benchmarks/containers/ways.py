@@ -4,7 +4,7 @@
 
 The scan is the MNI152 T1w template at 1 mm. Memory is the peak of the proportional set size of all
 processes of a run, sampled every 0.2 s; seconds are from the start of the command to its end, the
-second run of two. A way whose program or image is not on this machine has a row that says so.
+last run of ``--runs`` (2). A way whose program or image is not on this machine has a row that says so.
 ``--rebuild`` also times the image's build after a change of the code; what follows it are arguments
 of ``docker build``, which must be those that the image was built with.
 """
@@ -66,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default="bids-film")
     parser.add_argument("--sif", type=Path, default=Path("bids-film.sif"))
+    parser.add_argument("--runs", type=int, default=2, help="of each way; the last one counts")
     parser.add_argument("--rebuild", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     print("| way of running | works | seconds | memory, GB | image, MB |")
@@ -76,7 +77,7 @@ def main() -> None:
         make_dataset(folder / "bids")
         first = ""
         for way in list_ways(given.image, given.sif.resolve()):
-            row, outcome = measure_way(way, folder, first)
+            row, outcome = measure_way(way, folder, first, given.runs)
             first = first or outcome
             print(row, flush=True)
         if given.rebuild is not None:
@@ -116,11 +117,11 @@ def list_ways(image: str, sif: Path) -> list[Way]:
     ]
 
 
-def measure_way(way: Way, folder: Path, expected: str) -> tuple[str, str]:
-    """Run a way twice; give its row, and the hash of the label map."""
+def measure_way(way: Way, folder: Path, expected: str, runs: int) -> tuple[str, str]:
+    """Run a way some times; give its row, and the hash of the label map."""
     if shutil.which(way.needs) is None or way.image_mb == 0:
         return f"| {way.name} | not on this machine | | | |", ""
-    for attempt in range(2):
+    for attempt in range(runs):
         outputs = folder / f"out-{way.name}-{attempt}"
         outputs.mkdir()
         outputs.chmod(0o777)
