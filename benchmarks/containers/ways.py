@@ -4,7 +4,8 @@
 
 The scan is the MNI152 T1w template at 1 mm. Memory is the peak of the proportional set size of all
 processes of a run, sampled every 0.2 s; seconds are from the start of the command to its end, the
-last run of ``--runs`` (2). A way whose program or image is not on this machine has a row that says so.
+last run of ``--runs`` (2). A way whose program or image is not on this machine has a row that says
+so.
 ``--rebuild`` also times the image's build after a change of the code; what follows it are arguments
 of ``docker build``, which must be those that the image was built with.
 """

@@ -88,7 +88,8 @@ def test_what_was_stopped_half_way_is_finished_by_the_same_line(
         # What --signal=B:TERM@60 does a minute before the limit; the program has begun by then.
         wait_for_files(outputs, "logs/nipype-*.log", count=2)
         task = check(run("squeue", "--noheader", "--format=%A", f"--jobs={array}_2")).strip()
-        check(run("scancel", "--batch", "--signal=TERM", task))
+        # scancel gives 229 where the machine of the task answers late: what counts is what it did.
+        run("scancel", "--batch", "--signal=TERM", task)
         wait_for_files(outputs, "logs/slurm/participant_*_3.log")
         (log,) = outputs.glob("logs/slurm/participant_*_2.log")
         assert "the same command goes on where it stopped" in log.read_text()
