@@ -1,11 +1,13 @@
 """Segment one whole head in each way of running, and print what it took.
 
-    python -m benchmarks.containers.ways [--image bids-film] [--sif bids-film.sif] [--rebuild]
+    python -m benchmarks.containers.ways [--image bids-film] [--sif bids-film.sif] [--rebuild …]
 
 The scan is the MNI152 T1w template at 1 mm. Memory is the peak of the proportional set size of all
 processes of a run, sampled every 0.2 s; seconds are from the start of the command to its end, the
-second run of two. A way whose program or image is not on this machine has a row that says so.
-``--rebuild`` also times the image's build after a change of the code.
+last run of ``--runs`` (2). A way whose program or image is not on this machine has a row that says
+so.
+``--rebuild`` also times the image's build after a change of the code; what follows it are arguments
+of ``docker build``, which must be those that the image was built with.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -64,7 +67,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default="bids-film")
     parser.add_argument("--sif", type=Path, default=Path("bids-film.sif"))
-    parser.add_argument("--rebuild", action="store_true")
+    parser.add_argument("--runs", type=int, default=2, help="of each way; the last one counts")
+    parser.add_argument("--rebuild", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     print("| way of running | works | seconds | memory, GB | image, MB |")
     print("| --- | --- | --- | --- | --- |")
@@ -74,11 +78,12 @@ def main() -> None:
         make_dataset(folder / "bids")
         first = ""
         for way in list_ways(given.image, given.sif.resolve()):
-            row, outcome = measure_way(way, folder, first)
+            row, outcome = measure_way(way, folder, first, given.runs)
             first = first or outcome
             print(row, flush=True)
-        if given.rebuild:
-            print(f"\nRebuild after a change of the code: {time_rebuild(folder):.0f} s.")
+        if given.rebuild is not None:
+            seconds = time_rebuild(folder, given.rebuild)
+            print(f"\nRebuild after a change of the code: {seconds:.0f} s.")
     print("\n" + describe_run("containers/ways.py", "brain"))
 
 
@@ -113,11 +118,11 @@ def list_ways(image: str, sif: Path) -> list[Way]:
     ]
 
 
-def measure_way(way: Way, folder: Path, expected: str) -> tuple[str, str]:
-    """Run a way twice; give its row, and the hash of the label map."""
+def measure_way(way: Way, folder: Path, expected: str, runs: int) -> tuple[str, str]:
+    """Run a way some times; give its row, and the hash of the label map."""
     if shutil.which(way.needs) is None or way.image_mb == 0:
         return f"| {way.name} | not on this machine | | | |", ""
-    for attempt in range(2):
+    for attempt in range(runs):
         outputs = folder / f"out-{way.name}-{attempt}"
         outputs.mkdir()
         outputs.chmod(0o777)
@@ -144,16 +149,16 @@ def run_and_watch(way: Way, dataset: Path, outputs: Path) -> tuple[float, float,
     return time.monotonic() - start, peak / 1e9, process.returncode
 
 
-def time_rebuild(folder: Path) -> float:
+def time_rebuild(folder: Path, arguments: Sequence[str]) -> float:
     """Build the image of a checkout in which one line of code was added; give the seconds."""
     checkout = folder / "checkout"
     ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, checkout, ignore=ignored)
     with (checkout / "bids_film" / "__init__.py").open("a", encoding="utf-8") as stream:
         stream.write(f"# changed at {time.time()}\n")
-    tag = ["--tag", "bids-film:rebuilt", "--build-arg", "TORCH_INDEX="]
+    command = ["docker", "build", "--quiet", "--tag", "bids-film:rebuilt", *arguments, checkout]
     start = time.monotonic()
-    subprocess.run(["docker", "build", "--quiet", *tag, checkout], check=True)  # noqa: S607
+    subprocess.run(command, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})
     return time.monotonic() - start
 
 
