@@ -6,9 +6,9 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 
+from bids_film.cli.errors import print_error
 from bids_film.cli.options import read_options
 from bids_film.domain.errors import BidsFilmError, ExitCode
 from bids_film.workflow.options import AnalysisLevel, Options
@@ -44,13 +44,13 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
         with terminable():
             return int(_find_level(options)(options))
     except BidsFilmError as error:
-        _print_error(error.message, error.hint, show_traceback=verbose)
+        print_error(error.message, error.hint, show_traceback=verbose)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        _print_error("stopped by Ctrl-C", "the same command goes on where it stopped")
+        print_error("stopped by Ctrl-C", "the same command goes on where it stopped")
         return 128 + signal.SIGINT
     except Terminated:
-        _print_error("stopped by SIGTERM", "the same command goes on where it stopped")
+        print_error("stopped by SIGTERM", "the same command goes on where it stopped")
         return 128 + signal.SIGTERM
     except BrokenPipeError:
         # The reader of our output is gone; Python would complain once more while it shuts down.
@@ -59,7 +59,7 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 whatever it is, the user gets a message and a code
         message = f"unexpected {type(error).__name__}: {error}"
         hint = "this is a defect of bids-film: please report it, with what -vv prints"
-        _print_error(message, hint, show_traceback=verbose)
+        print_error(message, hint, show_traceback=verbose)
         return int(ExitCode.SCANS_FAILED)
 
 
@@ -72,9 +72,3 @@ def _find_level(options: Options) -> Callable[[Options], int]:
 def _wants_traceback(arguments: Sequence[str]) -> bool:
     # Errors of the parser itself come before there are options to ask.
     return sum(a.count("v") for a in arguments if a and set(a) <= {"-", "v"} and a[0] == "-") > 1
-
-
-def _print_error(message: str, hint: str = "", *, show_traceback: bool = False) -> None:
-    if show_traceback:
-        traceback.print_exc()
-    sys.stderr.write(f"error: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
