@@ -14,7 +14,8 @@ from bids_film.domain.errors import ExitCode, InputError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.evaluation.experiment import compare_arms, summarise_arms
 from bids_film.inputs.nifti import read_volume
-from bids_film.model.header import read_header
+from bids_film.inputs.tables import read_table
+from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
 from bids_film.training.labels import find_labels
@@ -29,7 +30,7 @@ from bids_film.workflow.evaluation_tables import (
     summary_row,
 )
 from bids_film.workflow.folders import check_folders, run_folder
-from bids_film.workflow.measure import find_conditions, measure_model
+from bids_film.workflow.measure import Condition, find_conditions, measure_model
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.resources import divide_resources
@@ -49,6 +50,7 @@ _OWN_COLUMNS = {
     "arm": Column(description="Side of the experiment"),
     "seed": Column(description="Seed of its training"),
     "condition": Column(description="What the network was told of the scan"),
+    "model": Column(description="SHA-256 of the model file"),
 }
 _SEED_SD = {"seed_sd": Column(description="Standard deviation of the means of the single seeds")}
 
@@ -117,7 +119,7 @@ def _run_arms(
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, recipe, options):
                     level = {by: levels.get(str(row["scan"]))} if by and by not in row else {}
-                    rows.append({"arm": arm, "seed": seed, "part": "other", **row, **level})
+                    rows.append({"arm": arm, "seed": seed, **row, "part": "other", **level})
     return rows
 
 
@@ -145,7 +147,11 @@ def _train_arm(
 
 
 def _is_trained(model: Path, recipe: Recipe) -> bool:
-    return model.exists() and read_header(model).training["recipe"] == describe_training(recipe)
+    if not model.exists():
+        return False
+    # Read as a recipe: one of an older version may lack keys that have a default now.
+    own = recipe_from_dict(read_header(model).training["recipe"], where=str(model))
+    return describe_training(own) == describe_training(recipe)
 
 
 def _load(scans: Sequence[Scan], recipe: Recipe, store: ArrayStore) -> list[Example]:
@@ -159,16 +165,38 @@ def _load(scans: Sequence[Scan], recipe: Recipe, store: ArrayStore) -> list[Exam
 def _evaluate(
     model: Path, scans: Sequence[Scan], recipe: Recipe, options: Options
 ) -> list[dict[str, Any]]:
-    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+    """Measure a model on the scans, or read what was measured of the same model before."""
+    conditions = find_conditions(read_header(model), by=recipe.experiment.by)
+    path = model.with_name("evaluation.tsv")
+    digest = hash_file(model)
+    if not _is_evaluated(path, digest, scans, conditions):
+        from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
 
-    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
-    engine = Engine.load(model, device=options.device, precision=options.precision, threads=threads)
-    conditions = find_conditions(engine.header)
-    return [
-        {**measured.row, "condition": measured.condition}
-        for scan in scans
-        for measured in measure_model(engine, scan, recipe, conditions=conditions)
-    ]
+        threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
+        engine = Engine.load(
+            model, device=options.device, precision=options.precision, threads=threads
+        )
+        rows = [
+            {**measured.row, "condition": measured.condition, "model": digest}
+            for scan in scans
+            for measured in measure_model(engine, scan, recipe, conditions=conditions)
+        ]
+        known = {key: _OWN_COLUMNS[key] for key in ("condition", "model")}
+        write_table(path, known | find_columns(rows, known=known), rows)
+    return [dict(row.values) for row in read_table(path, required="scan").rows]
+
+
+def _is_evaluated(
+    path: Path, digest: str, scans: Sequence[Scan], conditions: Sequence[Condition]
+) -> bool:
+    if not path.exists():
+        return False
+    rows = [row.values for row in read_table(path, required="scan").rows]
+    return (
+        {row.get("model") for row in rows} == {digest}
+        and {row["scan"] for row in rows} == {scan.relative_path for scan in scans}
+        and {row.get("condition") for row in rows} == {condition.name for condition in conditions}
+    )
 
 
 def _write_results(rows: Sequence[Row], recipe: Recipe, options: Options, *, part: str) -> Path:

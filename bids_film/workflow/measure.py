@@ -51,14 +51,22 @@ class Condition:
 AS_FOUND_ONLY = (Condition(),)
 
 
-def find_conditions(header: ModelHeader) -> tuple[Condition, ...]:
-    """As found, withheld, and every level of every categorical field told of every scan."""
+def find_conditions(header: ModelHeader, *, by: str = "") -> tuple[Condition, ...]:
+    """As found, withheld, and every level of a categorical field told of every scan.
+
+    Parameters
+    ----------
+    header : ModelHeader
+    by : str
+        The field, where it is one of the model's; every categorical field otherwise.
+    """
     fields = header.encoder.fields
     if not fields or header.network.conditioning != "film":
         return AS_FOUND_ONLY
+    chosen = [entry for entry in fields if entry.name == by] or fields
     levels = [
         Condition(name=f"{entry.name}={level}", instead={entry.name: level})
-        for entry in fields
+        for entry in chosen
         if isinstance(entry, CategoricalField)
         for level in entry.levels
     ]
