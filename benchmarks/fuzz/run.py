@@ -12,7 +12,6 @@ is kept is added to, and the table is of all that it holds.
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import shutil
 import subprocess
@@ -36,16 +35,13 @@ _KEPT_FILES, _KEPT_BYTES = 25, 4096
 
 
 def main() -> None:
-    """Fuzz one target in this process, or all of them in processes of their own."""
+    """Fuzz one target or all of them, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000, help="of all targets together")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", choices=SEEDS)
     parser.add_argument("--ledger", type=Path, help="file to add to")
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    options, rest = parser.parse_known_args()
-    if options.inside:
-        fuzz_here(options.target, options.inside, rest)
+    options = parser.parse_args()
     names = [options.target] if options.target else list(_SHARES)
     ledger = options.ledger or Path(tempfile.mkdtemp()) / "ledger"
     crashed = 0
@@ -75,9 +71,9 @@ def fuzz_target(name: str, runs: int, seed: int) -> tuple[int, int, str]:
         known = [str(_CORPUS / name)] if (_CORPUS / name).is_dir() else []
         longest = _LONGEST.get(name, 512)
         flags = [f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", "-timeout=60"]
-        command = [sys.executable, "-m", "benchmarks.fuzz.run", "--inside", folder]
+        command = [sys.executable, "-m", "benchmarks.fuzz.one", name, folder]
         done = subprocess.run(
-            [*command, "--target", name, *flags, "-rss_limit_mb=4096", str(corpus), *known],
+            [*command, *flags, "-rss_limit_mb=4096", str(corpus), *known],
             capture_output=True,
             text=True,
             errors="replace",
@@ -90,19 +86,6 @@ def fuzz_target(name: str, runs: int, seed: int) -> tuple[int, int, str]:
         return tried, edges, ""
     sys.stderr.write(done.stdout[-3000:] + done.stderr[-3000:])
     return tried, edges, f"exit code {done.returncode}"
-
-
-def fuzz_here(name: str, folder: Path, flags: list[str]) -> None:
-    """Fuzz a target in this process; libFuzzer ends it."""
-    import atheris  # noqa: PLC0415 only this process needs it
-
-    with atheris.instrument_imports(include=["bids_film", "nibabel", "tomllib", "json"]):
-        from benchmarks.fuzz.targets import TARGETS  # noqa: PLC0415
-
-    logging.disable(logging.WARNING)
-    target = TARGETS[name]
-    atheris.Setup([sys.argv[0], *flags], lambda data: target(data, folder))
-    atheris.Fuzz()
 
 
 def _keep(found: Path, corpus: Path) -> None:
