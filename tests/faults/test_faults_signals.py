@@ -67,7 +67,8 @@ def test_a_signal_at_any_moment_costs_no_output(lab: Lab, output: Path, victim: 
         check_whole(output)
         struck += len(sent)
         check_code(process.returncode, victim, sent, out + err)
-        if process.returncode >= 0:
+        # Python itself reports a Ctrl-C that comes within a callback of its imports, and goes on.
+        if process.returncode >= 0 and "Exception ignored in" not in err:
             assert "Traceback" not in out + err
         if signal.SIGKILL not in sent:
             assert not list(output.rglob(".bids-film-*.tmp"))
