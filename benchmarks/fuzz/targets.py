@@ -37,7 +37,7 @@ from bids_film.metadata.resolve import resolve
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import HEADER_KEY
 from bids_film.training.recipe import read_recipe
-from bids_film.workflow.plugins import read_plugin_file
+from bids_film.workflow.plugin_file import read_plugin_file
 from bids_film.workflow.state import read_outcome
 
 Target = Callable[[bytes, Path], None]
