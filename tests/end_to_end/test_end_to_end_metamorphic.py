@@ -143,6 +143,9 @@ def test_another_scale_of_the_intensities_hardly_changes_a_label(
     )
 
 
+@pytest.mark.xfail(
+    strict=True, reason="known limit: where the network's grid begins matters, see reliability.md"
+)
 @pytest.mark.parametrize("name", BACKGROUNDS)
 def test_a_background_that_is_cropped_hardly_changes_a_label(
     shared_data: Path, tmp_path: Path, name: str
