@@ -20,6 +20,7 @@ import pandas as pd
 from benchmarks.paper.running import parse_arguments, write_report
 from bids_film.evaluation.statistics import bootstrap_mean
 from bids_film.model.header import read_header
+from bids_film.report.experiment import describe_interval
 
 FOLDS = 5
 MEASURES = ("dice", "surface_dice", "hd95_mm", "assd_mm")
@@ -73,7 +74,7 @@ def describe(rows: pd.DataFrame, minutes: list[float]) -> str:
     for structure, own in rows.groupby("structure", sort=False):
         people = own["participant_id"].tolist()
         found = [bootstrap_mean(own[name].astype(float).tolist(), people) for name in MEASURES]
-        cells = [f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in found]
+        cells = [describe_interval(one) for one in found]
         lines.append(f"| {structure} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -21,6 +21,7 @@ from benchmarks.paper.hippocampus_views import (
 )
 from benchmarks.paper.running import parse_arguments, run_experiment, write_report
 from bids_film.evaluation.statistics import adjust_holm, bootstrap_mean, compare_pairs
+from bids_film.report.experiment import describe_interval
 
 RECIPE = Path(__file__).with_name("few_labels.toml")
 TEST = 40
@@ -77,18 +78,14 @@ def describe(rows: pd.DataFrame) -> str:
     adjusted = adjust_holm([test.p for test in tests.values()])
     for (count, test), p_holm in zip(tests.items(), adjusted, strict=True):
         own = means.loc[count]
-        arms = [_interval(own[arm]) for arm in ("single", "film")]
-        gain = test.difference
-        lines.append(
-            f"| {count} | {arms[0]} | {arms[1]} | {gain.mean:+.3f} [{gain.low:+.3f}, "
-            f"{gain.high:+.3f}] | {p_holm:.2g} |"
-        )
+        arms = [_describe_mean(own[arm]) for arm in ("single", "film")]
+        gain = describe_interval(test.difference, sign="+")
+        lines.append(f"| {count} | {arms[0]} | {arms[1]} | {gain} | {p_holm:.2g} |")
     return "\n".join([*lines, ""])
 
 
-def _interval(values: pd.Series) -> str:
-    found = bootstrap_mean(values.tolist(), [str(name) for name in values.index])
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+def _describe_mean(values: pd.Series) -> str:
+    return describe_interval(bootstrap_mean(values.tolist(), [str(n) for n in values.index]))
 
 
 if __name__ == "__main__":

@@ -65,8 +65,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.floating[Any]], gr
     UsageError
         Where the file cannot be written.
     """
-    steps = np.rint(np.clip(probabilities, 0.0, 1.0) * np.float32(_FULL_SCALE)).astype(np.int16)
-    _write_map(path, steps, grid, slope=1.0 / _FULL_SCALE)
+    _write_steps(path, probabilities, grid, _FULL_SCALE)
 
 
 def write_entropy(path: Path, entropy: NDArray[np.floating[Any]], grid: Grid) -> None:
@@ -86,8 +85,14 @@ def write_entropy(path: Path, entropy: NDArray[np.floating[Any]], grid: Grid) ->
     UsageError
         Where the file cannot be written.
     """
-    steps = np.rint(np.clip(entropy, 0.0, 1.0) * np.float32(_PERCENT)).astype(np.uint8)
-    _write_map(path, steps, grid, slope=1.0 / _PERCENT)
+    _write_steps(path, entropy, grid, _PERCENT)
+
+
+def _write_steps(path: Path, values: NDArray[np.floating[Any]], grid: Grid, count: int) -> None:
+    """Write values from 0 to 1 as whole numbers from 0 to a count, with the slope back."""
+    kind = next(kind for kind in _LABEL_TYPES if count <= np.iinfo(kind).max)
+    steps = np.rint(np.clip(values, 0.0, 1.0) * np.float32(count)).astype(kind)
+    _write_map(path, steps, grid, slope=1.0 / count)
 
 
 def _write_map(path: Path, data: NDArray[Any], grid: Grid, *, slope: float) -> None:

@@ -55,3 +55,14 @@ class LabelTable:
         own = {structure.name: structure.index for structure in self.structures}[name]
         parts = [part for part in self.structures if part.part_of == name]
         return (own, *(index for part in parts for index in self.indices_of(part.name)))
+
+    def channels_of(self, name: str) -> tuple[int, ...]:
+        """Output channels that make up a structure: its own and those of its parts.
+
+        Raises
+        ------
+        KeyError
+            Where no structure has that name.
+        """
+        channel = {entry.index: number for number, entry in enumerate(self.structures, start=1)}
+        return tuple(channel[index] for index in self.indices_of(name))

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bids_film.evaluation.statistics import adjust_holm
-from bids_film.evaluation.summary import MEASURES, Comparison, Row, Summary, compare, summarise
+from bids_film.evaluation.summary import (
+    MEASURES,
+    Comparison,
+    Row,
+    Summary,
+    compare,
+    mean_defined,
+    summarise,
+)
 from bids_film.evaluation.summary import number as read_number
 
 AS_FOUND = "as found"
@@ -58,7 +66,7 @@ def average_seeds(rows: Sequence[Row]) -> list[dict[str, str | float | None]]:
     return [
         {
             **group[0],
-            **{name: _mean([read_number(row, name) for row in group]) for name in MEASURES},
+            **{name: mean_defined([read_number(row, name) for row in group]) for name in MEASURES},
         }
         for group in groups.values()
     ]
@@ -116,11 +124,6 @@ def compare_arms(rows: Sequence[Row]) -> list[ArmComparison]:
 
 def _index(lines: Sequence[Summary]) -> dict[tuple[str, str, str], Summary]:
     return {(line.structure, line.level, line.measure): line for line in lines}
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return statistics.fmean(defined) if defined else math.nan
 
 
 def _spread(values: Sequence[float]) -> float:

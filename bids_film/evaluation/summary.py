@@ -122,8 +122,8 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
         Comparison(
             structure=structure,
             measure=measure,
-            first=_mean(values[0]),
-            second=_mean(values[1]),
+            first=mean_defined(values[0]),
+            second=mean_defined(values[1]),
             test=test,
             p_holm=p_holm,
         )
@@ -190,7 +190,8 @@ def _is_of(row: Row, structure: str) -> bool:
     return row["structure"] == structure
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_defined(values: Sequence[float]) -> float:
+    """Average what is no NaN; NaN where nothing is."""
     defined = [value for value in values if not math.isnan(value)]
     return statistics.fmean(defined) if defined else math.nan
 

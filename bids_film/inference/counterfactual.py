@@ -17,7 +17,7 @@ from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import StructureChange
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import SlicePlane, plan_ras, reorient
-from bids_film.images.measures import dice
+from bids_film.images.measures import bounding_box, dice
 from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.metadata.fields import CategoricalField
 
@@ -105,15 +105,13 @@ def find_surroundings(
     """
     plan = plan_ras(grid, plane=plane)
     ordered = reorient(labels, plan)
+    inside = bounding_box(ordered > 0)
+    if inside[0].stop == 0:
+        return None
     box = []
-    for axis, (length, spacing_mm) in enumerate(zip(plan.shape, plan.spacing_mm, strict=True)):
-        others = tuple(other for other in range(3) if other != axis)
-        inside = np.flatnonzero(ordered.any(axis=others))
-        if not inside.size:
-            return None
+    for part, length, spacing_mm in zip(inside, plan.shape, plan.spacing_mm, strict=True):
         margin = math.ceil(MARGIN_MM / spacing_mm)
-        first, last = int(inside[0]) - margin, int(inside[-1]) + 1 + margin
-        box.append(slice(max(0, first), min(length, last)))
+        box.append(slice(max(0, part.start - margin), min(length, part.stop + margin)))
     voxels = math.prod(part.stop - part.start for part in box)
     return (box[0], box[1], box[2]) if voxels <= math.prod(plan.shape) / 2 else None
 

@@ -139,9 +139,19 @@ class Engine:
         found = find_precision(precision, chosen)
         return cls(header, network, device=chosen, precision=found, ensemble=ensemble)
 
+    def prepare(self, volume: Volume) -> Prepared:
+        """Bring a volume into the network's space: once, where it is to be segmented several times.
+
+        Raises
+        ------
+        ScanError
+            Where the image has no contrast.
+        """
+        return prepare_volume(volume, self.header.preprocessing)
+
     def predict(
         self,
-        volume: Volume,
+        volume: Volume | Prepared,
         encoded: Encoded,
         *,
         probabilities: bool = False,
@@ -152,7 +162,7 @@ class Engine:
 
         Parameters
         ----------
-        volume : Volume
+        volume : Volume or Prepared
         encoded : Encoded
         probabilities, uncertainty : bool
             Whether they are wanted as well.
@@ -165,7 +175,7 @@ class Engine:
         ScanError
             Where the image has no contrast.
         """
-        prepared = prepare_volume(volume, self.header.preprocessing)
+        prepared = volume if isinstance(volume, Prepared) else self.prepare(volume)
         predicted = self._run(prepared, encoded, within)
         channels = resize_argmax(predicted, prepared.plan.shape)
         table = self.header.labels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.volume import Volume
+from bids_film.domain.volume import Grid, Volume
 from bids_film.images.geometry import Plan, plan_ras, reorient, resampled_shape
 from bids_film.images.intensity import normalise
 from bids_film.images.resample import resize
@@ -32,11 +32,14 @@ class Prepared:
         How the stored voxels were reordered, before resampling.
     spacing_mm : tuple[float, float, float]
         Voxel size of `image`.
+    grid : Grid
+        Of the volume.
     """
 
     image: NDArray[np.float32]
     plan: Plan
     spacing_mm: tuple[float, float, float]
+    grid: Grid
 
 
 def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
@@ -71,6 +74,7 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
         else np.ascontiguousarray(channels[0])[np.newaxis],
         plan=plan,
         spacing_mm=(x, y, z),
+        grid=volume.grid,
     )
 
 

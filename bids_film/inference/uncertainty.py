@@ -74,10 +74,9 @@ def measure_confidence(
         By name of the structure.
     """
     winners = probabilities.argmax(axis=0)
-    channel_of = {structure.index: place for place, structure in enumerate(table, start=1)}
     found = {}
     for structure in table:
-        channels = [channel_of[index] for index in table.indices_of(structure.name)]
+        channels = list(table.channels_of(structure.name))
         likely = probabilities[channels].sum(axis=0)
         mask = np.isin(winners, channels)
         size, mass = int(mask.sum()), float(likely.sum(dtype=np.float64))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bids_film.evaluation.experiment import AS_FOUND, ArmComparison, ArmSummary, average_seeds
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Row
-from bids_film.report.evaluation import MARGIN, PLOT_HEIGHT, PLOT_WIDTH, Plot, draw_dice
+from bids_film.report.plots import FRAME, Plot, draw_dice
 from bids_film.report.templating import make_environment
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm")
@@ -91,10 +91,8 @@ def render_experiment(page: ExperimentPage) -> str:
         .render(
             page=page,
             tables=list(make_tables(page)),
-            plots={name: draw_arms(page, name) for name in structures},
-            width=PLOT_WIDTH + MARGIN + 10,
-            height=PLOT_HEIGHT + MARGIN + 10,
-            margin=MARGIN,
+            plots={name: [draw_arms(page, name)] for name in structures},
+            frame=FRAME,
         )
     )
 
@@ -130,7 +128,7 @@ def _tabulate_arms(page: ExperimentPage) -> Table:
     for (structure, arm), own in _group(page.summaries).items():
         dice = own["dice"]
         spread = "n/a" if math.isnan(dice.seed_sd) else f"{dice.seed_sd:.3f}"
-        measures = [describe(own[name].summary.interval) for name in _SHOWN]
+        measures = [describe_interval(own[name].summary.interval) for name in _SHOWN]
         rows.append([structure, arm, str(dice.summary.interval.scans), *measures, spread])
     return Table(
         title="Arms",
@@ -146,7 +144,7 @@ def _tabulate_comparisons(page: ExperimentPage) -> Table:
             line.comparison.structure,
             line.arm,
             line.comparison.measure,
-            describe(line.comparison.test.difference, sign="+"),
+            describe_interval(line.comparison.test.difference, sign="+"),
             f"{line.comparison.test.p:.2g}",
             f"{line.comparison.p_holm:.2g}",
             f"{line.comparison.test.effect:+.2f}",
@@ -183,7 +181,7 @@ def _tabulate_levels(page: ExperimentPage) -> Table:
         [
             *key,
             *(
-                describe(found[(*key, level)]) if (*key, level) in found else "n/a"
+                describe_interval(found[(*key, level)]) if (*key, level) in found else "n/a"
                 for level in levels
             ),
         ]
@@ -222,7 +220,7 @@ def _tabulate_conditions(page: ExperimentPage) -> Table:
     )
 
 
-def describe(interval: Interval, *, sign: str = "") -> str:
+def describe_interval(interval: Interval, *, sign: str = "") -> str:
     """Write a mean with its interval."""
     if math.isnan(interval.mean):
         return "n/a"

@@ -19,6 +19,7 @@ from PIL import Image
 from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import Plan, plan_ras, reorient
+from bids_film.images.measures import bounding_box
 from bids_film.report.contours import outline
 
 _STACK_ANISOTROPY = 3.0
@@ -145,14 +146,12 @@ def _choose_planes(shape: Sequence[int], spacing_mm: Sequence[float]) -> tuple[P
 def _surroundings(
     labels: NDArray[np.integer[Any]], spacing_mm: Sequence[float]
 ) -> tuple[slice, slice, slice]:
+    inside = bounding_box(labels > 0)
+    if inside[0].stop == 0:
+        inside = tuple(slice(0, length) for length in labels.shape)
     ranges = []
-    for axis, (length, spacing) in enumerate(zip(labels.shape, spacing_mm, strict=True)):
-        others = tuple(other for other in range(3) if other != axis)
-        inside = np.flatnonzero(labels.any(axis=others))
-        if not inside.size:
-            ranges.append(slice(0, length))
-            continue
-        first, last = int(inside[0]), int(inside[-1]) + 1
+    for part, length, spacing in zip(inside, labels.shape, spacing_mm, strict=True):
+        first, last = part.start, part.stop
         margin_mm = _MARGIN * (last - first) * spacing
         margin = round(min(max(margin_mm, _SMALLEST_MARGIN_MM), _LARGEST_MARGIN_MM) / spacing)
         ranges.append(slice(max(0, first - margin), min(length, last + margin)))

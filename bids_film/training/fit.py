@@ -25,7 +25,7 @@ from bids_film.training.label_maps import (
 )
 from bids_film.training.loop import Report, Run, Validate, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
-from bids_film.training.prompting import PromptedSampler, list_channels
+from bids_film.training.prompting import PromptedSampler
 from bids_film.training.recipe import Recipe
 from bids_film.training.record import (
     hash_recipe,
@@ -217,7 +217,7 @@ def _make_batches(
 ) -> Callable[[int], Iterator[Batch]]:
     sampler = material.sampler
     if recipe.network_config.prompts:
-        sampler = PromptedSampler(sampler=sampler, channels=list_channels(recipe.label_table))
+        sampler = PromptedSampler(sampler=sampler, labels=recipe.label_table)
     portion = Portion(
         batch_size=recipe.training.batch_size,
         accumulate=recipe.training.accumulate,

@@ -79,12 +79,11 @@ class SegmentationLoss:
         log_probabilities = functional.log_softmax(logits.float(), dim=1)
         if not bool(annotated.all()):
             log_probabilities = _merge_unannotated(log_probabilities, annotated, self.parents)
-        truth = labels if labels.is_floating_point() else _one_hot(labels, logits.shape[1])
         loss = log_probabilities.new_zeros(())
         if "ce" in self.name.split("+"):
-            loss = loss + _cross_entropy(log_probabilities, truth)
+            loss = loss + _cross_entropy(log_probabilities, labels)
         if self.name != "ce":
-            overlap = measure_overlap(log_probabilities.exp(), truth, annotated)
+            overlap = measure_overlap(log_probabilities.exp(), labels, annotated)
             loss = loss + (overlap.focal_tversky if "tversky" in self.name else 1 - overlap.dice)
         return loss
 
@@ -134,39 +133,48 @@ class Overlap:
         return of_none + 0 * scores.sum()
 
 
-def measure_overlap(probabilities: Tensor, truth: Tensor, annotated: Tensor) -> Overlap:
+def measure_overlap(probabilities: Tensor, labels: Tensor, annotated: Tensor) -> Overlap:
     """Count what prediction and reference have in common.
 
     Parameters
     ----------
-    probabilities, truth : Tensor
+    probabilities : Tensor
         Shape (batch, channels, *spatial).
+    labels : Tensor
+        Channels or shares, as for `SegmentationLoss`.
     annotated : Tensor
         bool, shape (batch, channels - 1).
     """
-    weight = annotated.to(probabilities.dtype).unsqueeze(2)
-    predicted = probabilities.flatten(2)[:, 1:] * weight
-    reference = truth.flatten(2)[:, 1:].to(probabilities.dtype) * weight
-    sums = torch.stack(
-        [
-            (predicted * reference).sum(dim=(0, 2)),
-            predicted.sum(dim=(0, 2)),
-            reference.sum(dim=(0, 2)),
-            weight.sum(dim=(0, 2)),
-        ]
-    )
-    both, found, there, counted = sum_over_processes(sums)
-    return Overlap(both=both, predicted=found, reference=there, present=counted > 0)
+    found = probabilities.flatten(2)
+    if labels.is_floating_point():
+        shares = labels.flatten(2)
+        both, reference = (found * shares).sum(dim=2), shares.sum(dim=2)
+    else:
+        both, reference = _count_voxels(found, labels.flatten(1).long())
+    weight = annotated.to(found.dtype)
+    counts = [each[:, 1:] * weight for each in (both, found.sum(dim=2), reference)]
+    sums = torch.stack([each.sum(dim=0) for each in (*counts, weight)])
+    common, predicted, there, counted = sum_over_processes(sums)
+    return Overlap(both=common, predicted=predicted, reference=there, present=counted > 0)
 
 
-def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:
+def _count_voxels(found: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the probability of the label in its voxels, and count these: (batch, channels) each.
+
+    Many structures are no dearer than few: their masks are never laid out one by one.
+    """
+    hits = found.gather(1, labels.unsqueeze(1)).squeeze(1)
+    none = found.new_zeros(found.shape[:2])
+    both = none.scatter_add(1, labels, hits)
+    return both, none.scatter_add(1, labels, torch.ones_like(hits))
+
+
+def _cross_entropy(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    if not labels.is_floating_point():
+        return -log_probabilities.gather(1, labels.long().unsqueeze(1)).mean()
     # What was not annotated has no share in the truth, and a logarithm without a bound.
-    terms = torch.where(truth > 0, truth * log_probabilities, 0.0)
+    terms = torch.where(labels > 0, labels * log_probabilities, 0.0)
     return -terms.sum(dim=1).mean()
-
-
-def _one_hot(labels: Tensor, channels: int) -> Tensor:
-    return functional.one_hot(labels.long(), channels).movedim(-1, 1).float()
 
 
 def _coarsen(labels: Tensor, factor: int) -> Tensor:

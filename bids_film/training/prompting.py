@@ -23,36 +23,28 @@ class PromptedSampler:
     Attributes
     ----------
     sampler : Sampler
-    channels : Sequence[Sequence[int]]
-        For each structure its output channels in a joint label map: its own and its parts'.
+    labels : LabelTable
     """
 
     sampler: Sampler
-    channels: Sequence[Sequence[int]]
+    labels: LabelTable
 
     def draw(self, rng: np.random.Generator) -> Patch:
         """Draw one patch; all chance comes from `rng`."""
         patch = self.sampler.draw(rng)
         annotated = torch.nonzero(patch.annotated)[:, 0]
         asked = annotated[int(rng.integers(len(annotated)))]
+        name = self.labels.structures[int(asked)].name
         vector, known = add_prompt(
-            patch.vector[None], patch.known[None], asked[None], len(self.channels)
+            patch.vector[None], patch.known[None], asked[None], len(self.labels)
         )
         return replace(
             patch,
-            labels=_choose(patch.labels, self.channels[int(asked)]),
+            labels=_choose(patch.labels, self.labels.channels_of(name)),
             annotated=torch.ones(1, dtype=torch.bool),
             vector=vector[0],
             known=known[0],
         )
-
-
-def list_channels(labels: LabelTable) -> tuple[tuple[int, ...], ...]:
-    """For each structure its output channels: its own and its parts'."""
-    channel = {structure.index: number for number, structure in enumerate(labels, start=1)}
-    return tuple(
-        tuple(channel[index] for index in labels.indices_of(structure.name)) for structure in labels
-    )
 
 
 def _choose(labels: torch.Tensor, channels: Sequence[int]) -> torch.Tensor:

@@ -94,10 +94,9 @@ def validate_cases(
 
 
 def _score(predicted: NDArray[np.uint8], case: Case, labels: LabelTable) -> dict[str, float]:
-    channel_of = {structure.index: channel for channel, structure in enumerate(labels, start=1)}
     result = {}
     for structure, annotated in zip(labels, case.annotated, strict=True):
-        channels = [channel_of[index] for index in labels.indices_of(structure.name)]
+        channels = labels.channels_of(structure.name)
         found, truth = np.isin(predicted, channels), np.isin(case.labels, channels)
         total = int(found.sum()) + int(truth.sum())
         if annotated and total:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bids_film.derivatives.names import OutputNames
 from bids_film.domain.segmentation import Alternative, StructureChange
-from bids_film.domain.volume import Volume
 from bids_film.inference.counterfactual import (
     Told,
     compare_labels,
@@ -19,6 +18,7 @@ from bids_film.inference.counterfactual import (
     list_alternatives,
 )
 from bids_film.inference.engine import Engine
+from bids_film.inference.prepare import Prepared
 from bids_film.workflow.job import ScanJob, values_to_dict
 
 NEAR = 0.9
@@ -49,7 +49,7 @@ class Effect:
 def find_effect(
     job: ScanJob,
     engine: Engine,
-    volume: Volume,
+    prepared: Prepared,
     delivered: NDArray[np.uint16],
     names: OutputNames,
 ) -> Effect:
@@ -58,10 +58,10 @@ def find_effect(
     Parameters
     ----------
     delivered : ndarray
-        Labels with the scan's own metadata, shape ``volume.grid.shape``.
+        Labels with the scan's own metadata, shape ``prepared.grid.shape``.
     names : OutputNames
     """
-    header, grid, values = engine.header, volume.grid, values_to_dict(job.values)
+    header, grid, values = engine.header, prepared.grid, values_to_dict(job.values)
     if job.metadata_effect == "none" or header.network.conditioning != "film":
         return Effect()
     told, untried = list_alternatives(header.encoder, values, levels=job.metadata_effect == "all")
@@ -72,7 +72,7 @@ def find_effect(
     own, compared_file = delivered, ""
     if within:
         # Compared with itself in the same surroundings: what these change is not the metadata's.
-        own = engine.predict(volume, header.encoder.encode(values), within=within).labels
+        own = engine.predict(prepared, header.encoder.encode(values), within=within).labels
         near = compare_labels(own, delivered, header.labels, grid)
         if min(change.dice for change in near) < NEAR:
             # The network leans on what lies farther away: the whole image it is.
@@ -82,7 +82,7 @@ def find_effect(
         compared_file = names.figure("own").relative_to(job.output_dir).as_posix()
     alternatives = []
     for number, one in enumerate(told, start=1):
-        labels = engine.predict(volume, header.encoder.encode(one.values), within=within).labels
+        labels = engine.predict(prepared, header.encoder.encode(one.values), within=within).labels
         path = names.figure(f"other-{number}")
         maps[path] = labels
         changes = compare_labels(labels, own, header.labels, grid)

@@ -20,13 +20,19 @@ from bids_film.models import find_model
 from bids_film.training.labels import find_labels
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
 from bids_film.workflow.evaluation_files import write_evaluation
-from bids_film.workflow.evaluation_tables import Row, read_evaluation
+from bids_film.workflow.evaluation_tables import read_evaluation
 from bids_film.workflow.folders import check_folders
 from bids_film.workflow.group import choose_segmented, read_segmentations
-from bids_film.workflow.measure import Measured, SeenScans, measure_model, measure_outputs
+from bids_film.workflow.measure import (
+    Measured,
+    SeenScans,
+    load_engine,
+    measure_model,
+    measure_outputs,
+)
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
-from bids_film.workflow.resources import divide_resources
+from bids_film.workflow.tables import Row
 from bids_film.workflow.train import find_labelled_scans
 
 
@@ -81,8 +87,6 @@ def _list_part(
     options: Options, model: Path, header: ModelHeader, recipe: Recipe, seen: SeenScans
 ) -> Iterator[Item]:
     """List the labelled scans of a part of the model's split, to be segmented in memory."""
-    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
-
     check_folders(options)
     labelled, _ = find_labelled_scans(options, recipe)
     scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
@@ -93,8 +97,7 @@ def _list_part(
             hint="test is every labelled scan that the model was neither trained nor validated on",
         )
     given = read_given_metadata(options, header.encoder, scans)
-    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
-    engine = Engine.load(model, device=options.device, precision=options.precision, threads=threads)
+    engine = load_engine(model, options)
     for scan in scans:
         measure = partial(measure_model, engine, scan, recipe, given=given.for_scan(scan))
         yield Item(scan=scan, path=scan.relative_path, measure=measure)

@@ -16,7 +16,6 @@ from bids_film.workflow.evaluation_tables import (
     CALIBRATION_COLUMNS,
     COMPARISON_COLUMNS,
     SUMMARY_COLUMNS,
-    Row,
     calibration_rows,
     comparison_row,
     describe_comparisons,
@@ -28,7 +27,7 @@ from bids_film.workflow.evaluation_tables import (
 from bids_film.workflow.measure import Measured, sum_reliability
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
-from bids_film.workflow.tables import Column, write_table
+from bids_film.workflow.tables import Column, Row, write_table
 
 
 def write_evaluation(

@@ -13,9 +13,7 @@ from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Comparison, Summary
 from bids_film.images.measures import TOLERANCE_MM
 from bids_film.inputs.tables import read_table
-from bids_film.workflow.tables import Cell, Column
-
-Row = dict[str, Cell]
+from bids_film.workflow.tables import Column, Row
 
 _PRINTED = ("dice", "hd95_mm")
 COLUMNS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,28 +19,26 @@ from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
 from bids_film.training.labels import find_labels
-from bids_film.training.recipe import Recipe, describe_training, read_recipe, recipe_from_dict
-from bids_film.training.splits import Split, find_value, split_scans
+from bids_film.training.recipe import Recipe, describe_training, recipe_from_dict
+from bids_film.training.splits import Split, find_value
 from bids_film.workflow.evaluation_tables import (
     COMPARISON_COLUMNS,
     SUMMARY_COLUMNS,
-    Row,
     comparison_row,
     find_columns,
     summary_row,
 )
-from bids_film.workflow.folders import check_folders, run_folder
-from bids_film.workflow.measure import Condition, find_conditions, measure_model
+from bids_film.workflow.folders import run_folder
+from bids_film.workflow.measure import Condition, find_conditions, load_engine, measure_model
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
-from bids_film.workflow.resources import divide_resources
-from bids_film.workflow.tables import Column, write_table
+from bids_film.workflow.tables import Column, Row, write_table
 from bids_film.workflow.train import (
-    describe_split,
-    find_labelled_scans,
     find_memory_mb,
     make_machine,
     print_line,
+    read_own_recipe,
+    split_labelled,
 )
 
 if TYPE_CHECKING:
@@ -67,20 +65,11 @@ def run_experiment(options: Options) -> ExitCode:
     InputError
         Where no scan has labels, or none is left to evaluate on.
     """
-    if options.config_file is None:
-        raise UsageError(
-            "experiment needs a recipe",
-            hint="give a TOML file with [[structures]] by --config-file",
-        )
-    recipe = read_recipe(options.config_file)
+    recipe = read_own_recipe(options)
     if recipe.synthesis is not None:
         raise UsageError("experiment compares trainings on labelled scans, not on synthetic ones")
     arms = {arm.name: _derive(recipe, arm) for arm in recipe.experiment.arms}
-    check_folders(options)
-    scans, unlabelled = find_labelled_scans(options, recipe)
-    split = split_scans(scans, recipe.split, seed=recipe.training.seed)
-    for line in describe_split(split, unlabelled):
-        print_line(line)
+    split = split_labelled(options, recipe)
     part = "test" if split.test else "validation"
     evaluated = split.test or split.validation
     if not evaluated:
@@ -169,29 +158,32 @@ def _evaluate(
     conditions = find_conditions(read_header(model), by=recipe.experiment.by)
     path = model.with_name("evaluation.tsv")
     digest = hash_file(model)
-    if not _is_evaluated(path, digest, scans, conditions):
-        from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+    rows = _read_rows(path) if path.exists() else []
+    if _are_of(rows, digest, scans, conditions):
+        return rows
+    engine = load_engine(model, options)
+    measured = [
+        {**entry.row, "condition": entry.condition, "model": digest}
+        for scan in scans
+        for entry in measure_model(engine, scan, recipe, conditions=conditions)
+    ]
+    known = {key: _OWN_COLUMNS[key] for key in ("condition", "model")}
+    write_table(path, known | find_columns(measured, known=known), measured)
+    # Read back, so that a run in parts rounds like one in a piece.
+    return _read_rows(path)
 
-        threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
-        engine = Engine.load(
-            model, device=options.device, precision=options.precision, threads=threads
-        )
-        rows = [
-            {**measured.row, "condition": measured.condition, "model": digest}
-            for scan in scans
-            for measured in measure_model(engine, scan, recipe, conditions=conditions)
-        ]
-        known = {key: _OWN_COLUMNS[key] for key in ("condition", "model")}
-        write_table(path, known | find_columns(rows, known=known), rows)
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     return [dict(row.values) for row in read_table(path, required="scan").rows]
 
 
-def _is_evaluated(
-    path: Path, digest: str, scans: Sequence[Scan], conditions: Sequence[Condition]
+def _are_of(
+    rows: Sequence[Mapping[str, Any]],
+    digest: str,
+    scans: Sequence[Scan],
+    conditions: Sequence[Condition],
 ) -> bool:
-    if not path.exists():
-        return False
-    rows = [row.values for row in read_table(path, required="scan").rows]
+    """Whether rows are of this model, on these scans, under these conditions."""
     return (
         {row.get("model") for row in rows} == {digest}
         and {row["scan"] for row in rows} == {scan.relative_path for scan in scans}

@@ -21,7 +21,6 @@ from bids_film.workflow.group_tables import (
     COLUMNS,
     COMPARISON_COLUMNS,
     LAST_COLUMNS,
-    Row,
     compare_volumes,
     describe_structures,
     done_row,
@@ -34,7 +33,7 @@ from bids_film.workflow.job import ScanOutcome
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.state import read_outcomes
-from bids_film.workflow.tables import Column, write_table
+from bids_film.workflow.tables import Column, Row, write_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,7 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.report.cohort import Spread, measure_spread
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import ScanOutcome
-from bids_film.workflow.tables import Cell, Column
-
-Row = dict[str, Cell]
+from bids_film.workflow.tables import Column, Row
 
 COLUMNS = {
     "participant_id": Column(description="Participant label with its prefix"),

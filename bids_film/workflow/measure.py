@@ -26,8 +26,10 @@ from bids_film.metadata.fields import CategoricalField
 from bids_film.model.header import ModelHeader
 from bids_film.training.labels import Reference, hash_scan, read_reference
 from bids_film.training.recipe import Recipe
-from bids_film.workflow.evaluation_tables import Row
+from bids_film.workflow.options import Options
 from bids_film.workflow.plan import resolve_metadata
+from bids_film.workflow.resources import divide_resources
+from bids_film.workflow.tables import Row
 
 if TYPE_CHECKING:
     from bids_film.inference.engine import Engine
@@ -92,6 +94,14 @@ class Measured:
     condition: str = AS_FOUND
 
 
+def load_engine(model: Path, options: Options) -> Engine:
+    """Load a model to be measured in memory, as the options ask."""
+    from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+
+    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
+    return Engine.load(model, device=options.device, precision=options.precision, threads=threads)
+
+
 def measure_model(
     engine: Engine,
     scan: Scan,
@@ -124,12 +134,13 @@ def measure_model(
     found = resolve_metadata(scan, engine.header.encoder, given)
     values = {entry.field: entry.value for entry in found}
     identity = describe_scan(scan, scan.relative_path, values)
+    prepared = engine.prepare(volume)
     indices = [entry.index for entry in engine.header.labels]
     result: list[Measured] = []
     for condition in conditions:
         calibrates = condition is conditions[0]
         encoded = engine.header.encoder.encode({**values, **condition.instead})
-        prediction = engine.predict(volume, encoded, probabilities=calibrates)
+        prediction = engine.predict(prepared, encoded, probabilities=calibrates)
         maps = dict(zip(indices, prediction.probabilities or (), strict=calibrates))
         measured = compare_labels(
             prediction.labels,
@@ -193,6 +204,7 @@ class SeenScans:
 
     def __init__(self, header: ModelHeader, recipe: Recipe) -> None:
         self._structures = recipe.structures
+        self._parts: dict[Path, str] = {}
         self._entries: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for part, entries in header.training.get("data", {}).items():
             for entry in entries:
@@ -206,6 +218,12 @@ class SeenScans:
         A scan is the same where its path and the content of its files are; where the model does not
         know the content, where the dataset's name is.
         """
+        if scan.path not in self._parts:
+            # The files of a scan are read whole: once, however often it is asked for.
+            self._parts[scan.path] = self._find_part(scan)
+        return self._parts[scan.path]
+
+    def _find_part(self, scan: Scan) -> str:
         entries = self._entries.get(scan.relative_path, [])
         content = hash_scan(scan, self._structures) if entries else ""
         for part, entry in entries:

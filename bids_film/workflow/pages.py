@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +77,9 @@ def write_page(page: PageJob) -> Path:
     from bids_film.report.participant import render_participant  # noqa: PLC0415
 
     output = page.output_dir
-    scans = [_build_part(sidecar, page) for sidecar in find_sidecars(output, page.participant)]
+    cohort = cache(partial(read_cohort, output))
+    sidecars = find_sidecars(output, page.participant)
+    scans = [_build_part(sidecar, page, cohort) for sidecar in sidecars]
     failed = find_failures(output, page.participant)
     content = ParticipantPage(
         participant=page.participant,
@@ -105,7 +109,9 @@ def write_citations(segmentations: list[Segmentation], output: Path) -> None:
                 write_text_atomically(path, text)
 
 
-def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
+def _build_part(
+    sidecar: Path, page: PageJob, cohort: Callable[[str], dict[str, Spread]]
+) -> ScanPage:
     from bids_film.report.page import ScanFiles, build_scan_page  # noqa: PLC0415
 
     output = page.output_dir
@@ -120,7 +126,7 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
         output=labels,
         entropy=entropy,
         read_map=lambda path: _read_if_there(output / path, labels=True),
-        cohort=read_cohort(output, segmentation.model.name),
+        cohort=cohort(segmentation.model.name),
     )
     return build_scan_page(segmentation, files)
 

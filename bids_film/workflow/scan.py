@@ -76,13 +76,14 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         volume = read_with_companions(job.scan, header.preprocessing.companions, read=read_volume)
     with _timed(seconds, "predict"):
         encoded = header.encoder.encode(values_to_dict(job.values))
+        prepared = engine.prepare(volume)
         prediction = engine.predict(
-            volume, encoded, probabilities=job.save_probabilities, uncertainty=True
+            prepared, encoded, probabilities=job.save_probabilities, uncertainty=True
         )
     names = output_names(job.scan, header.name, job.output_dir)
     check_inside(names.folder, job.output_dir)
     with _timed(seconds, "metadata effect"):
-        effect = find_effect(job, engine, volume, prediction.labels, names)
+        effect = find_effect(job, engine, prepared, prediction.labels, names)
     with _timed(seconds, "write"):
         segmentation = _describe(job, header, names, prediction, volume.grid, volume.notes)
         segmentation = replace(

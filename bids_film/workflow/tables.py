@@ -11,6 +11,8 @@ from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.tables import format_text
 
 Cell = str | float | None
+Row = dict[str, Cell]
+"""Column to cell; what a row does not have is ``n/a``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,21 +38,45 @@ def run_train(options: Options) -> ExitCode:
     InputError
         Where no scan has labels, or one of those that have cannot be used.
     """
-    if options.config_file is None:
-        raise UsageError(
-            "train needs a recipe", hint="give a TOML file with [[structures]] by --config-file"
-        )
-    recipe = read_recipe(options.config_file)
-    check_folders(options)
-    scans, unlabelled = find_labelled_scans(options, recipe)
-    split = split_scans(scans, recipe.split, seed=recipe.training.seed)
-    for line in describe_split(split, unlabelled):
-        print_line(line)
+    recipe = read_own_recipe(options)
+    split = split_labelled(options, recipe)
     if not options.dry_run:
         check_writable(options.output_dir)
         model = _train(split, recipe, options)
         print_line(f"the model is in {model}")
     return ExitCode.DONE
+
+
+def read_own_recipe(options: Options) -> Recipe:
+    """Read the recipe that a level cannot do without.
+
+    Raises
+    ------
+    UsageError
+        Where there is none, or it cannot be followed.
+    """
+    if options.config_file is None:
+        raise UsageError(
+            f"{options.analysis_level} needs a recipe",
+            hint="give a TOML file with [[structures]] by --config-file",
+        )
+    return read_recipe(options.config_file)
+
+
+def split_labelled(options: Options, recipe: Recipe) -> Split:
+    """Find the labelled scans of a recipe, split them, and say who is used for what.
+
+    Raises
+    ------
+    InputError
+        Where no scan has labels.
+    """
+    check_folders(options)
+    scans, unlabelled = find_labelled_scans(options, recipe)
+    split = split_scans(scans, recipe.split, seed=recipe.training.seed)
+    for line in describe_split(split, unlabelled):
+        print_line(line)
+    return split
 
 
 def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:

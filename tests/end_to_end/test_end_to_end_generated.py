@@ -11,29 +11,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 from support.bids_factory import make_affine, scan_path, write_dataset, write_image
+from support.phantom_recipe import DATA
 from support.program import Run, find_bids_errors, run_program
 
-RECIPE = """
+RECIPE = f"""
 [model]
 name = "phantom"
 description = "An ellipsoid in an ellipsoid"
 
-[data]
-images = { suffix = "T1w" }
-
-[[structures]]
-index = 3
-name = "body"
-abbreviation = "B"
-labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"
-
-[[structures]]
-index = 7
-name = "core"
-abbreviation = "C"
-part_of = "body"
-labels = "derivatives/labels/{folder}/{stem}_gmseg-manual.nii.gz"
-
+{DATA}
 [metadata]
 fields = ["MagneticFieldStrength", "Manufacturer", "age"]
 

@@ -9,28 +9,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from support.bids_factory import scan_path, write_dataset, write_tsv
+from support.phantom_recipe import DATA
 from support.program import run_program
 
-RECIPE = """
+RECIPE = f"""
 [model]
 name = "phantom"
 
-[data]
-images = { suffix = "T1w" }
-
-[[structures]]
-index = 3
-name = "body"
-abbreviation = "B"
-labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"
-
-[[structures]]
-index = 7
-name = "core"
-abbreviation = "C"
-part_of = "body"
-labels = "derivatives/labels/{folder}/{stem}_gmseg-manual.nii.gz"
-
+{DATA}
 [metadata]
 fields = ["MagneticFieldStrength", "age", "sex"]
 

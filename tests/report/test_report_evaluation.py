@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 
 from bids_film.evaluation.summary import compare, find_levels, summarise
-from bids_film.report.evaluation import (
-    EvaluationPage,
-    draw_dice,
-    draw_pairs,
-    draw_volumes,
-    render_evaluation,
-)
+from bids_film.report.evaluation import EvaluationPage, render_evaluation
+from bids_film.report.plots import draw_dice, draw_pairs, draw_volumes
 
 Row = dict[str, Any]
 
