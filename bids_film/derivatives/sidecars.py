@@ -117,6 +117,7 @@ def segmentation_to_dict(segmentation: Segmentation) -> dict[str, Any]:
                 "VolumeMl": item.volume_ml,
                 "ExpectedDice": item.expected_dice,
                 "Entropy": item.entropy,
+                "TrainedOnMl": item.trained_ml,
             }
             for item in segmentation.volumes
         ],
@@ -162,6 +163,7 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
                 volume_ml=float(entry["VolumeMl"]),
                 expected_dice=_read_number(entry.get("ExpectedDice")),
                 entropy=_read_number(entry.get("Entropy")),
+                trained_ml=_read_range(entry.get("TrainedOnMl")),
             )
             for entry in content["Structures"]
         ),
@@ -178,6 +180,13 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
 
 def _read_number(value: object) -> float | None:
     return None if value is None else float(str(value))
+
+
+def _read_range(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    lowest, highest = value
+    return float(lowest), float(highest)
 
 
 def _read_alternative(content: Mapping[str, Any]) -> Alternative:

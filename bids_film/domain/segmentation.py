@@ -87,6 +87,8 @@ class StructureVolume:
     volume_ml : float
     expected_dice, entropy : float or None
         How sure the network was, see `inference.uncertainty`; None where it was not asked.
+    trained_ml : tuple[float, float] or None
+        Lowest and highest volume in the model's training data; None where the model does not say.
     """
 
     structure: Structure
@@ -94,6 +96,15 @@ class StructureVolume:
     volume_ml: float
     expected_dice: float | None = None
     entropy: float | None = None
+    trained_ml: tuple[float, float] | None = None
+
+    @property
+    def outside_range(self) -> bool:
+        """Whether no scan of the training data had such a volume."""
+        if self.trained_ml is None:
+            return False
+        lowest, highest = self.trained_ml
+        return not lowest <= self.volume_ml <= highest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

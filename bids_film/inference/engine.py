@@ -61,6 +61,9 @@ class Prediction:
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
 
 
+AGREEMENT = 0.999
+"""Mean Dice between the labels in bfloat16 and in float32 from which both count as the same."""
+
 Box = tuple[slice, slice, slice]
 """A part of a volume, in voxels."""
 
@@ -120,7 +123,8 @@ class Engine:
         device : str
             ``auto`` takes a CUDA device where there is one; ``cpu``, ``cuda`` or ``cuda:N``.
         precision : str
-            ``auto`` is ``bf16`` on a CUDA device that computes in it and ``fp32`` elsewhere.
+            ``auto`` is ``bf16`` where the device computes in it and the model's labels are known to
+            stay the same (see `AGREEMENT`), and ``fp32`` elsewhere.
         threads : int
             Threads of a CPU; 0 leaves it to torch.
         ensemble : Ensemble
@@ -136,7 +140,7 @@ class Engine:
             torch.set_num_threads(threads)
         chosen = find_device(device)
         header, network = load_checkpoint(path)
-        found = find_precision(precision, chosen)
+        found = find_precision(precision, chosen, header)
         return cls(header, network, device=chosen, precision=found, ensemble=ensemble)
 
     def prepare(self, volume: Volume) -> Prepared:
@@ -252,11 +256,19 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def find_precision(name: str, device: torch.device) -> str:
+def find_precision(name: str, device: torch.device, header: ModelHeader) -> str:
     """Choose the precision in which the network is computed."""
     if name != "auto":
         return name
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if header.bfloat16_dice >= AGREEMENT and has_bfloat16(device) else "fp32"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16, and does not only put up with it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capable = torch.cpu.get_capabilities()
+    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
 
 
 def _resample_back(

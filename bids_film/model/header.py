@@ -50,6 +50,11 @@ class ModelHeader:
     labels : LabelTable
     training : Mapping[str, Any]
         Record of the training: recipe, data, split, curve, versions, machine.
+    volumes_ml : Mapping[str, tuple[float, float]]
+        Structure to its lowest and highest volume, parts included, in the training data.
+    bfloat16_dice : float
+        Mean Dice between its labels in bfloat16 and in float32 on the validation scans; 0 where
+        that was not measured.
     card : str
         Markdown: what the model is for and not for, its data, licence, results and limits.
     """
@@ -64,6 +69,8 @@ class ModelHeader:
     encoder: Encoder
     labels: LabelTable
     training: Mapping[str, Any] = field(default_factory=dict)
+    volumes_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bfloat16_dice: float = 0.0
     card: str = ""
 
 
@@ -81,6 +88,8 @@ def header_to_text(header: ModelHeader) -> str:
         "encoder": header.encoder.to_dict(),
         "labels": [asdict(structure) for structure in header.labels],
         "training": dict(header.training),
+        "volumes_ml": {name: list(limits) for name, limits in header.volumes_ml.items()},
+        "bfloat16_dice": header.bfloat16_dice,
         "card": header.card,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
@@ -119,7 +128,10 @@ def header_from_text(text: str, *, file: str) -> ModelHeader:
 
 
 def _build_header(content: Mapping[str, Any], file: str) -> ModelHeader:
-    def read(kind: Any, key: str) -> Any:
+    def read(kind: Any, key: str, default: Any = None) -> Any:
+        # Files of earlier versions lack what has a default.
+        if default is not None and key not in content:
+            return default
         return convert(kind, content[key], where=f"{file}: {key}")
 
     header = ModelHeader(
@@ -129,14 +141,12 @@ def _build_header(content: Mapping[str, Any], file: str) -> ModelHeader:
         inputs=read(Mapping[str, Any], "inputs"),
         network=read(NetworkConfig, "network"),
         preprocessing=read(Preprocessing, "preprocessing"),
-        postprocessing=(
-            read(Postprocessing, "postprocessing")
-            if "postprocessing" in content
-            else Postprocessing()
-        ),
+        postprocessing=read(Postprocessing, "postprocessing", Postprocessing()),
         encoder=Encoder.from_dict(content["encoder"]),
         labels=LabelTable(structures=read(tuple[Structure, ...], "labels")),
         training=read(Mapping[str, Any], "training"),
+        volumes_ml=read(Mapping[str, tuple[float, float]], "volumes_ml", {}),
+        bfloat16_dice=read(float, "bfloat16_dice", 0.0),
         card=read(str, "card"),
     )
     _check_names(header)

@@ -74,6 +74,11 @@ class ScanPage:
     checks: tuple[Check, ...] = ()
     cohort: Mapping[str, Spread] = field(default_factory=dict)
 
+    @property
+    def expects_volumes(self) -> bool:
+        """Whether the model says which volumes it was trained on."""
+        return any(item.trained_ml for item in self.segmentation.volumes)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:

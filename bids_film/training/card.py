@@ -63,4 +63,10 @@ def _lines(header: ModelHeader) -> Iterator[str]:
     scores = {k.removeprefix("dice "): v for k, v in best.items() if k.startswith("dice ")}
     # Without validation scans the best step was chosen on those that were trained on.
     seen = "validation" if counts.get("validation") else "training"
+    if header.bfloat16_dice:
+        yield (
+            "In bfloat16, mean Dice with the labels in float32 on the same scans: "
+            f"{header.bfloat16_dice:.4f}."
+        )
+        yield ""
     yield f"Dice on the {seen} scans: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items())

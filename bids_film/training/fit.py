@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from bids_film.inference.engine import find_device
+from bids_film.inference.engine import find_device, has_bfloat16
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
 from bids_film.model.unet import FilmUNet, build_network
@@ -23,7 +24,7 @@ from bids_film.training.label_maps import (
     draw_values,
     make_synthesis_sampler,
 )
-from bids_film.training.loop import Report, Run, Validate, train_network
+from bids_film.training.loop import Report, Run, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
 from bids_film.training.prompting import PromptedSampler
 from bids_film.training.recipe import Recipe
@@ -32,12 +33,22 @@ from bids_film.training.record import (
     list_examples,
     list_label_maps,
     make_header,
+    measure_examples,
+    measure_label_maps,
     write_curve,
 )
 from bids_film.training.sampling import Sampler, make_sampler
 from bids_film.training.start import Start, copy_weights, describe_start, find_start, fit_encoder
 from bids_film.training.team import Team, join_team, own_device
-from bids_film.training.validation import Case, check_cases, make_case, validate_cases
+from bids_film.training.validation import (
+    Case,
+    check_cases,
+    make_case,
+    measure_agreement,
+    validate_cases,
+)
+
+Measured = TypeVar("Measured")
 
 _VALIDATION_SEED = 2**31
 """Keeps the synthetic scans of validation apart from those of any training step."""
@@ -81,6 +92,8 @@ class Material:
     sampler : Sampler
     cases : Sequence[Case]
         For validation.
+    volumes_ml : Mapping[str, tuple[float, float]]
+        Structure to its lowest and highest volume in the scans to train on.
     record : Mapping[str, Any]
         Which scans were used for what.
     """
@@ -89,6 +102,7 @@ class Material:
     encoder: Encoder
     sampler: Sampler
     cases: Sequence[Case]
+    volumes_ml: Mapping[str, tuple[float, float]]
     record: Mapping[str, Any]
 
 
@@ -116,6 +130,7 @@ def fit_to_examples(
         encoder=encoder,
         sampler=make_sampler(training, recipe, encoder),
         cases=[make_case(example) for example in validation or training],
+        volumes_ml=measure_examples(training, recipe.label_table),
         record={
             "training": list_examples(training, recipe.structures),
             "validation": list_examples(validation, recipe.structures),
@@ -147,6 +162,7 @@ def fit_to_label_maps(
         encoder=encoder,
         sampler=make_synthesis_sampler(training, recipe, encoder),
         cases=list(_draw_cases(validation or training, recipe, scans_per_map)),
+        volumes_ml=measure_label_maps(training, check_synthesis(recipe)[0].targets),
         record={
             "training": list_label_maps(training),
             "validation": list_label_maps(validation),
@@ -199,13 +215,21 @@ def _fit_in_team(
     state = train_network(
         network,
         _make_batches(recipe, material, machine, team),
-        _make_validation(recipe, material),
+        _validate_by(validate_cases, recipe, material),
         run,
     )
     path = machine.output / f"{recipe.model.name}.safetensors"
     if team.is_first:
         record = {"data": dict(material.record), **describe_start(material.start)}
-        header = make_header(recipe, material.encoder, record, state, run)
+        header = make_header(
+            recipe,
+            material.encoder,
+            record,
+            state,
+            run,
+            volumes_ml=material.volumes_ml,
+            bfloat16_dice=round(_validate_by(measure_agreement, recipe, material)(network), 5),
+        )
         save_checkpoint(path, header, network.cpu(), half_precision=True)
         path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
         write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
@@ -245,13 +269,17 @@ def _make_loss(recipe: Recipe) -> SegmentationLoss:
     )
 
 
-def _make_validation(recipe: Recipe, material: Material) -> Validate:
-    def validate(network: FilmUNet) -> Mapping[str, float]:
-        return validate_cases(
-            network, material.cases, material.encoder, recipe.label_table, recipe.preprocessing
-        )
-
-    return validate
+def _validate_by(
+    measure: Callable[..., Measured], recipe: Recipe, material: Material
+) -> Callable[[FilmUNet], Measured]:
+    """Fix all of `validate_cases` or `measure_agreement` but the network."""
+    return partial(
+        measure,
+        cases=material.cases,
+        encoder=material.encoder,
+        labels=recipe.label_table,
+        preprocessing=recipe.preprocessing,
+    )
 
 
 def _first_set(*choices: str) -> str:
@@ -261,10 +289,7 @@ def _first_set(*choices: str) -> str:
 def _use_bfloat16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capable = torch.cpu.get_capabilities()
-    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+    return has_bfloat16(device)
 
 
 def _say_nothing(line: str) -> None:

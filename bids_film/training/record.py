@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import bids_film
+from bids_film.domain.labels import LabelTable
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.header import ModelHeader
 from bids_film.training.card import write_card
@@ -27,7 +30,12 @@ _PACKAGES = ("torch", "numpy", "nibabel", "scipy")
 
 
 def make_header(
-    recipe: Recipe, encoder: Encoder, record: Mapping[str, Any], state: RunState, run: Run
+    recipe: Recipe,
+    encoder: Encoder,
+    record: Mapping[str, Any],
+    state: RunState,
+    run: Run,
+    **measured: Any,
 ) -> ModelHeader:
     """Write down a finished run: all that a model file says about itself, and its card.
 
@@ -35,6 +43,8 @@ def make_header(
     ----------
     record : Mapping[str, Any]
         The scans that were used, and the model that was begun with.
+    **measured
+        ``volumes_ml`` and ``bfloat16_dice`` of the header.
     """
     training = {
         "recipe": describe_training(recipe),
@@ -65,8 +75,42 @@ def make_header(
         encoder=encoder,
         labels=recipe.label_table,
         training=training,
+        **measured,
     )
     return write_card(header)
+
+
+def measure_examples(
+    examples: Sequence[Example], labels: LabelTable
+) -> dict[str, tuple[float, float]]:
+    """Lowest and highest volume of each structure, in mL, of the scans that have it."""
+    volumes: dict[str, list[float]] = {}
+    for example in examples:
+        counts = np.bincount(example.labels.ravel(), minlength=len(labels) + 1)
+        voxel_ml = math.prod(example.spacing_mm) / 1000
+        for structure, annotated in zip(labels, example.annotated, strict=True):
+            size = counts[list(labels.channels_of(structure.name))].sum()
+            if annotated and size:
+                volumes.setdefault(structure.name, []).append(float(size) * voxel_ml)
+    return _find_limits(volumes)
+
+
+def measure_label_maps(
+    sources: Sequence[LabelMap], targets: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[float, float]]:
+    """Do what `measure_examples` does, before anything is deformed."""
+    volumes: dict[str, list[float]] = {}
+    for source in sources:
+        counts = np.bincount(source.values.numpy().ravel())
+        for name, values in targets.items():
+            size = sum(int(counts[value]) for value in values if value < len(counts))
+            if size:
+                volumes.setdefault(name, []).append(size * source.spacing_mm**3 / 1000)
+    return _find_limits(volumes)
+
+
+def _find_limits(volumes: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (round(min(own), 4), round(max(own), 4)) for name, own in volumes.items()}
 
 
 def list_examples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from bids_film.inference.windows import WindowSettings, predict_slices, predict_
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.config import Preprocessing
 from bids_film.model.prompts import fix_metadata
+from bids_film.model.rounding import RoundedConvolutions
 from bids_film.model.unet import FilmUNet
 from bids_film.training.examples import Example, MetadataValues
+
+_AGREEMENT_SCANS = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +94,26 @@ def validate_cases(
         for name, value in _score(predicted, case, labels).items():
             scores[name].append(value)
     return {name: float(np.mean(values)) for name, values in scores.items() if values}
+
+
+def measure_agreement(
+    network: FilmUNet,
+    cases: Sequence[Case],
+    encoder: Encoder,
+    labels: LabelTable,
+    preprocessing: Preprocessing,
+) -> float:
+    """Mean Dice between the labels in bfloat16 and in float32, over structures and scans.
+
+    At most `_AGREEMENT_SCANS` scans are taken; 0 where nothing is found in any of them.
+    """
+    scores: list[float] = []
+    for case in cases[:: -(-len(cases) // _AGREEMENT_SCANS)]:
+        plain = _segment(network, case, encoder, labels, preprocessing)
+        with RoundedConvolutions():
+            rounded = _segment(network, case, encoder, labels, preprocessing)
+        scores += _score(rounded, replace(case, labels=plain), labels).values()
+    return float(np.mean(scores)) if scores else 0.0
 
 
 def _score(predicted: NDArray[np.uint8], case: Case, labels: LabelTable) -> dict[str, float]:

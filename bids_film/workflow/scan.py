@@ -134,7 +134,7 @@ def _describe(
         ),
         values=tuple(_record(value, header) for value in job.values),
         volumes=tuple(
-            _add_confidence(item, prediction)
+            _add_knowledge(item, prediction, header)
             for item in measure_volumes(prediction.labels, header.labels, grid)
         ),
         notes=(*notes, *prediction.notes),
@@ -156,9 +156,16 @@ def _find_companions(scan: Scan, header: ModelHeader) -> tuple[str, ...]:
     return tuple(path.relative_to(root).as_posix() for path in paths if path is not None)
 
 
-def _add_confidence(item: StructureVolume, prediction: Prediction) -> StructureVolume:
+def _add_knowledge(
+    item: StructureVolume, prediction: Prediction, header: ModelHeader
+) -> StructureVolume:
     own = prediction.confidence[item.structure.name]
-    return replace(item, expected_dice=_round(own.expected_dice), entropy=_round(own.entropy))
+    return replace(
+        item,
+        expected_dice=_round(own.expected_dice),
+        entropy=_round(own.entropy),
+        trained_ml=header.volumes_ml.get(item.structure.name),
+    )
 
 
 def _round(value: float | None) -> float | None:

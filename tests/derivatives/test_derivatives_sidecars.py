@@ -61,7 +61,7 @@ def make_segmentation(**changes: object) -> Segmentation:
         "model": ModelIdentity(name="cord", version="1", sha256="ab" * 32),
         "values": (RecordedValue(field="age", value=31.0, status="used"),),
         "volumes": (
-            StructureVolume(structure=CORD, voxels=10, volume_ml=0.01),
+            StructureVolume(structure=CORD, voxels=10, volume_ml=0.01, trained_ml=(0.005, 0.02)),
             StructureVolume(structure=GRAY, voxels=4, volume_ml=0.004),
         ),
         "notes": ("12 voxels were NaN: set to 0",),

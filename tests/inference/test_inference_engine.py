@@ -248,13 +248,23 @@ def test_a_cuda_device_that_is_not_there_says_how_many_are(monkeypatch: pytest.M
         find_device("cuda")
 
 
-def test_auto_takes_cuda_and_bfloat16_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_cuda_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device("auto") == CPU
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("auto") == torch.device("cuda")
-    for supported, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=supported: answer)
-        assert find_precision("auto", torch.device("cuda")) == expected
-    assert find_precision("auto", CPU) == "fp32"
-    assert find_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize("agreement", [0.0, 0.9989, 0.9991, 1.0])
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize("device", [CPU, torch.device("cuda")])
+def test_bfloat16_is_taken_where_it_is_fast_and_the_labels_are_known_to_stay(
+    monkeypatch: pytest.MonkeyPatch, *, agreement: float, accelerated: bool, device: torch.device
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: accelerated)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": accelerated})
+    header = replace(make_header(), bfloat16_dice=agreement)
+    expected = "bf16" if accelerated and agreement > 0.999 else "fp32"
+    assert find_precision("auto", device, header) == expected
+    assert find_precision("bf16", device, header) == "bf16"
+    assert find_precision("fp32", device, header) == "fp32"

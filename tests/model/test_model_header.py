@@ -31,6 +31,8 @@ from bids_film.model.header import (
 from bids_film.models import list_models
 
 CONTENT = json.loads(header_to_text(make_header()))
+NEW = {"postprocessing": Postprocessing(), "volumes_ml": {}, "bfloat16_dice": 0.0}
+"""What files of earlier versions lack, and stands for it."""
 
 
 def change(path: tuple[str | int, ...], value: Any) -> Callable[[dict[str, Any]], object]:
@@ -48,14 +50,17 @@ def test_a_header_survives_the_way_through_a_file(tmp_path: Path, dimensions: in
     header = replace(
         make_header(dimensions=dimensions, generator=(), dropout=0.25),
         postprocessing=Postprocessing(keep_largest_whole=True, keep_largest=("cord",)),
+        volumes_ml={"cord": (0.5, 2.5)},
+        bfloat16_dice=0.9995,
     )
     path = write_content(tmp_path / "model.safetensors", header_to_text(header))
     assert read_header(path) == header
 
 
-def test_a_header_from_before_postprocessing_has_none() -> None:
-    text = change_content(lambda content: content.pop("postprocessing"))
-    assert header_from_text(text, file="x").postprocessing == Postprocessing()
+@pytest.mark.parametrize(("key", "nothing"), NEW.items())
+def test_a_header_of_an_earlier_version_lacks_what_is_new(key: str, nothing: object) -> None:
+    text = change_content(lambda content: content.pop(key))
+    assert getattr(header_from_text(text, file="x"), key) == nothing
 
 
 def test_the_metadata_that_a_read_encoder_encodes_are_the_same() -> None:
@@ -154,7 +159,7 @@ def test_a_newer_format_says_that_the_program_is_too_old(tmp_path: Path) -> None
     assert "update bids-film" in message
 
 
-@pytest.mark.parametrize("part", sorted({*CONTENT} - {"postprocessing"}))
+@pytest.mark.parametrize("part", sorted({*CONTENT} - {*NEW}))
 def test_a_missing_part_is_named(tmp_path: Path, part: str) -> None:
     text = change_content(lambda content: content.pop(part))
     assert f"'{part}'" in refused(write_content(tmp_path / "model.safetensors", text))

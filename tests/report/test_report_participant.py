@@ -118,6 +118,21 @@ def test_the_browser_is_told_to_run_the_pages_own_script_and_to_fetch_nothing() 
     assert "http" not in policy
 
 
+def test_volumes_stand_beside_those_of_the_training_data_where_the_model_gives_them() -> None:
+    scan = make_scan_page()
+    assert "Trained on" not in Outline(render(scan)).text
+    cord, gray = scan.segmentation.volumes
+    ranges = [(0.5 * cord.volume_ml, 2 * cord.volume_ml), (0.0, gray.volume_ml / 2)]
+    told = tuple(
+        replace(item, trained_ml=limits) for item, limits in zip((cord, gray), ranges, strict=True)
+    )
+    page = Outline(render(replace(scan, segmentation=replace(scan.segmentation, volumes=told))))
+    assert "Trained on" in page.text
+    low, high = (format_volume(value) for value in ranges[0])
+    assert f"{format_volume(cord.volume_ml)} {low}–{high}" in page.text
+    assert page.text.count("outside") == 1
+
+
 def test_the_same_outputs_give_the_same_page() -> None:
     assert render(make_scan_page()) == render(make_scan_page())
 

@@ -331,7 +331,7 @@ def test_a_structure_that_comes_and_goes_in_validation_leaves_gaps_in_the_curve(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([{"cord": 0.1}, {"cord": 0.5, "gray": 0.0}, {"cord": 0.6}])
-    monkeypatch.setattr(fit, "validate_cases", lambda *_: next(scores))
+    monkeypatch.setattr(fit, "validate_cases", lambda *_, **__: next(scores))
     recipe = make_recipe(structures=2, training={**SHORT, "steps": 6})
     path = fit_to_examples(recipe, [make_nested()], [], machine)
     lines = path.with_name("tiny.curve.tsv").read_text(encoding="utf-8").splitlines()
@@ -348,6 +348,16 @@ def test_validation_scans_without_any_structure_are_refused_at_once(machine: Mac
     with pytest.raises(InputError, match="has a voxel of an annotated structure"):
         fit_to_examples(make_recipe(), make_halves(), [empty], machine)
     assert not list(machine.output.iterdir())
+
+
+def test_a_model_says_which_volumes_it_saw_and_what_bfloat16_does_to_its_labels(
+    machine: Machine,
+) -> None:
+    header = read_header(fit_shortly(machine, "measured"))
+    voxels = [int((example.labels == 1).sum()) for example in make_halves()]
+    assert header.volumes_ml == {"cord": (min(voxels) / 1000, max(voxels) / 1000)}
+    assert 0.9 < header.bfloat16_dice <= 1
+    assert f"float32 on the same scans: {header.bfloat16_dice:.4f}" in header.card
 
 
 def test_bfloat16_is_taken_where_it_is_asked_for(machine: Machine) -> None:
