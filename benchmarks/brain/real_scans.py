@@ -3,7 +3,8 @@
     python -m benchmarks.brain.real_scans BRAIN_SAMPLES WORK [--model NAME|FILE] [--report FILE]
 
 Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01, and how far the
-segmentations of T1w, T2w and FLAIR of one brain agree with each other.
+segmentations of T1w, T2w and FLAIR of one brain agree with each other: structure by structure,
+and the mean of those that are larger than `LARGE_ML`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bids_film.images.measures import dice
 
 REFERENCE = Path(__file__).with_name("vxm01.toml")
 CONTRASTS = ("T1w", "T2w", "FLAIR")
+LARGE_ML = 5.0
 
 
 def main() -> None:
@@ -57,15 +59,22 @@ def compare_contrasts(output: Path) -> Iterator[dict[str, object]]:
     """Dice between the label maps of two contrasts of a brain, structure by structure."""
     for folder in sorted(output.glob("sub-oms*/anat")):
         for one, other in itertools.combinations(CONTRASTS, 2):
-            maps = [_read(folder, contrast) for contrast in (one, other)]
+            (first, voxel_ml), (second, _) = (_read(folder, name) for name in (one, other))
+            maps = (first, second)
             for name, index in _read_names(folder).items():
-                value = dice(maps[0] == index, maps[1] == index)
-                yield {"pair": f"{one}, {other}", "structure": name, "dice": value}
+                masks = [labels == index for labels in maps]
+                yield {
+                    "pair": f"{one}, {other}",
+                    "structure": name,
+                    "dice": dice(*masks),
+                    "volume_ml": min(int(mask.sum()) for mask in masks) * voxel_ml,
+                }
 
 
-def _read(folder: Path, contrast: str) -> np.ndarray:
+def _read(folder: Path, contrast: str) -> tuple[np.ndarray, float]:
     (path,) = folder.glob(f"*_space-{contrast}_seg-brain_dseg.nii.gz")
-    return np.asarray(nib.load(path).dataobj)
+    image = nib.load(path)
+    return np.asarray(image.dataobj), float(np.prod(image.header.get_zooms()[:3])) / 1000
 
 
 def _read_names(folder: Path) -> dict[str, int]:
@@ -90,6 +99,9 @@ def describe(against: pd.Series, agreement: pd.DataFrame, model: str) -> str:
     ]
     for name, row in pairs.iterrows():
         lines += [f"| {name} | {' | '.join(f'{value:.3f}' for value in row)} |"]
+    large = agreement[agreement["volume_ml"] >= LARGE_ML].groupby("pair", sort=False)["dice"].mean()
+    values = " | ".join(f"{large[pair]:.3f}" for pair in pairs.columns)
+    lines += [f"| mean of structures of at least {LARGE_ML:g} mL | {values} |"]
     return "\n".join([*lines, "", describe_run("brain/real_scans.py", model), ""])
 
 

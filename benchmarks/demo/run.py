@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from bids_film.images.measures import dice
 
-GRAY = ("cortical gray matter", "deep gray matter", "cerebellum")
-WHITE = ("white matter", "brainstem")
+GRAY = (3, 42, 8, 47, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58)
+WHITE = (2, 41, 7, 46, 16, 28, 60)
+"""Numbers of FreeSurfer's colour table."""
 
 
 def main() -> int:
@@ -60,18 +61,13 @@ def make_dataset(root: Path) -> None:
 def compare(derivatives: Path) -> dict[str, float]:
     """Compute the Dice of gray and white matter against nilearn's masks."""
     (path,) = derivatives.glob("sub-mni152/anat/*_dseg.nii.gz")
-    rows = path.with_name(path.name.replace(".nii.gz", ".tsv")).read_text("utf-8").splitlines()
-    names = [row.split("\t")[:2] for row in rows[1:]]
-    index_of = {name: int(index) for index, name in names}
     labels = np.asarray(nib.load(path).dataobj)
     masks = {
         "gray-matter": (GRAY, load_mni152_gm_mask(resolution=1)),
         "white-matter": (WHITE, load_mni152_wm_mask(resolution=1)),
     }
     return {
-        name: dice(
-            np.isin(labels, [index_of[structure] for structure in structures]), _read_mask(mask)
-        )
+        name: dice(np.isin(labels, structures), _read_mask(mask))
         for name, (structures, mask) in masks.items()
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bids_film.report.stage import Stage
 
 LOW_DICE = 0.9
 """Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
+_LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _ASYMMETRIC = 0.2
 _WHOLE_HEAD_MM = 90.0
 _CLIPPED = 0.01
@@ -114,12 +116,10 @@ def _pair_by_name(segmentation: Segmentation) -> dict[str, tuple[float, float]]:
     volumes = {item.structure.name: item.volume_ml for item in segmentation.volumes}
     found = {}
     for name, left in volumes.items():
-        words = name.split()
-        if "left" in words:
-            partner = " ".join("right" if word == "left" else word for word in words)
-            if partner in volumes:
-                whole = " ".join(word for word in words if word != "left")
-                found[whole] = (left, volumes[partner])
+        # "left thalamus", and "Left-Thalamus" as in FreeSurfer's colour table.
+        partner = _LEFT.sub(lambda word: "Right" if word[0].istitle() else "right", name)
+        if partner != name and partner in volumes:
+            found[_LEFT.sub("", name).strip(" -_")] = (left, volumes[partner])
     return found
 
 
