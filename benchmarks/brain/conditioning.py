@@ -39,8 +39,8 @@ SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
 SEED = 7
 NOTE = (
     "Mean Dice over structures, on scans simulated from {heads} heads that were not trained on. "
-    "The same network is told the metadata of the scan's own sequence, nothing, or those of another "
-    "sequence with the same suffix; differences with the 95 % interval over scans."
+    "The same network is told the metadata of the scan's own sequence, nothing, or those of "
+    "another sequence with the same suffix; differences with the 95 % interval over scans."
 )
 
 
