@@ -19,8 +19,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
-from benchmarks.reliability import write_section
 
 _TESTS = Path(__file__).parents[2] / "tests" / "faults"
 
@@ -46,7 +46,7 @@ def main() -> None:
         lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
     if code == 0:
         sys.stdout.write(f"{(time.monotonic() - began) / 60:.0f} minutes\n")
-        write_section("faults", _describe(lines))
+        write_section("reliability.md", "faults", _describe(lines))
     sys.exit(code)
 
 

@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 from benchmarks.fuzz.seeds import SEEDS
+from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
-from benchmarks.reliability import write_section
 
 _CORPUS = Path(__file__).parents[2] / "tests" / "fuzz" / "corpus"
 _SHARES = {
@@ -56,7 +56,7 @@ def main() -> None:
             f"{name}: {done} inputs in {time.monotonic() - began:.0f} s, {reason or 'no crash'}",
             flush=True,
         )
-    write_section("fuzzing", _describe(ledger))
+    write_section("reliability.md", "fuzzing", _describe(ledger))
     sys.exit(1 if crashed else 0)
 
 

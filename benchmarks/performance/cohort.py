@@ -1,0 +1,134 @@
+"""Many scans: the whole program against the bare function in a loop, and how cost grows.
+
+    python -m benchmarks.performance.cohort DATASET [--model NAME] [--write]
+
+DATASET has at least 100 participants with scans for the model. Outputs are written to a folder
+that is removed at the end. The loop segments the same scans with the same outputs, one after the
+other in as many processes as the program uses, without nipype and without pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.pages import write_section
+from benchmarks.performance.timing import PAGE, Row, describe, run_command
+from benchmarks.provenance import describe_run
+from bids_film.inputs.folders import list_participants
+from bids_film.workflow.job import ScanJob
+from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.plan import make_plan
+from bids_film.workflow.worker import attempt_scan
+
+STEPS = (1, 25, 50, 100, 200, 400)
+COMPARED = 100
+CLUSTER = (40_000, 100)
+ESTIMATE = (
+    "One more scan costs {per_scan:.2f} s. By that, {scans:,} such scans on {nodes} nodes like "
+    "this machine take about {hours:.1f} hours: an estimate, not a measurement."
+)
+
+
+def main() -> None:
+    """Run both ways and the growing cohorts, print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--model", default="hippocampus")
+    parser.add_argument("--most", type=int, default=max(STEPS), help="scans of the largest cohort")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE}")
+    arguments = parser.parse_args()
+    labels = list_participants(arguments.dataset)
+    processes = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        loop = time_loop(arguments.dataset, work, labels[:COMPARED], arguments.model, processes)
+        growth = [
+            time_program(arguments.dataset, work, labels[:count], arguments.model, processes)
+            for count in STEPS
+            if count <= min(len(labels), arguments.most)
+        ]
+    compared = next(row for row in growth if row.way == f"{COMPARED} participants")
+    first, last = growth[0], growth[-1]
+    per_scan = (last.seconds - first.seconds) / (int(last.way.split()[0]) - 1)
+    scans, nodes = CLUSTER
+    hours = (first.seconds + per_scan * scans / nodes) / 3600
+    text = "\n\n".join(
+        [
+            f"{COMPARED} participants of {arguments.dataset.name}, {processes} processes:",
+            describe([loop, replace(compared, way="bids-film participant, pages included")]),
+            "How time and memory grow (peak memory is that of the largest process):",
+            describe(growth),
+            ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, hours=hours),
+            describe_run("performance/cohort.py", arguments.model),
+        ]
+    )
+    print(text)
+    if arguments.write:
+        write_section(PAGE, "cohort", text)
+
+
+def time_program(
+    dataset: Path, work: Path, labels: Sequence[str], model: str, processes: int
+) -> Row:
+    """Run the program as a user does."""
+    output = work / "out"
+    command = [
+        sys.executable, "-m", "bids_film", str(dataset), str(output), "participant",
+        "--model", model, "-w", str(work / "work"), "--nprocs", str(processes),
+        "--omp-nthreads", "1", "--metadata-effect", "none", "--participant-label", *labels,
+    ]  # fmt: skip
+    seconds, memory_mb = run_command(command)
+    kept = sum(path.stat().st_size for path in (work / "work").rglob("*") if path.is_file())
+    shutil.rmtree(output)
+    shutil.rmtree(work / "work")
+    return Row(
+        way=f"{len(labels)} participants",
+        seconds=seconds,
+        memory_mb=memory_mb,
+        note=f"work folder {kept / 2**20:.1f} MB",
+    )
+
+
+def time_loop(dataset: Path, work: Path, labels: Sequence[str], model: str, processes: int) -> Row:
+    """Segment the same scans by the bare function, in as many processes."""
+    output = work / "loop"
+    options = Options(
+        bids_dir=dataset.resolve(), output_dir=output, analysis_level=AnalysisLevel.PARTICIPANT,
+        participant_label=tuple(labels), model=model, metadata_effect="none",
+    )  # fmt: skip
+    jobs = [
+        replace(item.job, engine=replace(item.job.engine, threads=1))
+        for item in make_plan(options).scans
+    ]
+    started = perf_counter()
+    parts = [jobs[place::processes] for place in range(processes)]
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=segment_all, args=(part,)) for part in parts]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    seconds = perf_counter() - started
+    shutil.rmtree(output)
+    return Row(
+        way="the bare function in a loop", seconds=seconds, note="no pages, no checks after it"
+    )
+
+
+def segment_all(jobs: Sequence[ScanJob]) -> None:
+    """Segment scans one after the other, in this process."""
+    for job in jobs:
+        attempt_scan(job)
+
+
+if __name__ == "__main__":
+    main()

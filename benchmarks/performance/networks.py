@@ -1,0 +1,27 @@
+"""A model's network run as the engine runs it, and nothing around it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.model.header import ModelHeader
+from bids_film.model.prompts import fix_metadata
+from bids_film.model.unet import FilmUNet, choose_memory_format
+
+
+@torch.inference_mode()
+def run_network(header: ModelHeader, network: FilmUNet, image: Tensor) -> Tensor:
+    """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown."""
+    memory_format = choose_memory_format(network)
+    told = fix_metadata(network, header.encoder.encode({}), header.labels)
+    settings = WindowSettings(
+        stride=header.network.stride,
+        patch=header.preprocessing.patch,
+        neighbours=header.preprocessing.neighbours,
+    )
+    predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
+    return predict(
+        lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
+    )

@@ -1,0 +1,76 @@
+"""One whole scan from .nii.gz to .nii.gz: each part alone, and the program's own function.
+
+python -m benchmarks.performance.scan SCAN.nii.gz [--model NAME] [--threads N] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.pages import write_section
+from benchmarks.performance.networks import run_network
+from benchmarks.performance.timing import PAGE, Row, describe, find_peak_mb, take_best
+from benchmarks.provenance import describe_run
+from bids_film.derivatives.nifti import write_labels
+from bids_film.inference.engine import Engine
+from bids_film.inputs.nifti import read_volume
+from bids_film.model.checkpoint import load_checkpoint
+from bids_film.models import find_model
+
+
+def main() -> None:
+    """Time the parts and the whole, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("scan", type=Path)
+    parser.add_argument("--model", default="brain")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
+    arguments = parser.parse_args()
+    engine = Engine.load(
+        find_model(arguments.model), device="cpu", precision="fp32", threads=arguments.threads
+    )
+    encoded = engine.header.encoder.encode({})
+    volume = read_volume(arguments.scan)
+    prepared = engine.prepare(volume)
+    image = torch.from_numpy(prepared.image)
+    _, network = load_checkpoint(find_model(arguments.model))
+    found = engine.predict(prepared, encoded)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.nii.gz"
+
+        def segment() -> None:
+            labels = engine.predict(read_volume(arguments.scan), encoded).labels
+            write_labels(path, labels, volume.grid)
+
+        parts = {
+            "read and decode": lambda: read_volume(arguments.scan),
+            "network": lambda: run_network(engine.header, network, image),
+            "encode and write": lambda: write_labels(path, found.labels, volume.grid),
+        }
+        seconds = {name: take_best(call) for name, call in parts.items()}
+        seconds["resample to the network's space"] = take_best(lambda: engine.prepare(volume))
+        whole = take_best(segment)
+    limit = sum(seconds[name] for name in parts)
+    rows = [
+        Row(way="the limit: decode, network and encode, each alone", seconds=limit),
+        Row(way="the whole, file to file", seconds=whole, memory_mb=find_peak_mb()),
+        *(Row(way=f"of it: {name}", seconds=value) for name, value in seconds.items()),
+    ]
+    size = " × ".join(map(str, volume.grid.shape))
+    spacing = " × ".join(f"{length:.3g}" for length in volume.grid.spacing_mm)
+    inside = " × ".join(map(str, image.shape[1:]))
+    title = f"A scan of {size} voxels of {spacing} mm; {arguments.model} sees it as {inside}"
+    text = f"{title}:\n\n{describe(rows)}\n\n{describe_run('performance/scan.py', arguments.model)}"
+    text += f" {arguments.threads} threads."
+    print(text)
+    if arguments.write:
+        write_section(PAGE, "scan", text)
+
+
+if __name__ == "__main__":
+    main()

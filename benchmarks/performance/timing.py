@@ -1,0 +1,120 @@
+"""Times as rows of a table: this program first, the others as multiples of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.pages import write_section
+from benchmarks.provenance import describe_run
+
+PAGE = "performance.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way to do a task.
+
+    Attributes
+    ----------
+    way : str
+    seconds : float
+    memory_mb : float or None
+        Peak of the process that did it.
+    note : str
+    """
+
+    way: str
+    seconds: float
+    memory_mb: float | None = None
+    note: str = ""
+
+
+def parse_arguments(doc: str | None, *, dataset: bool = False) -> argparse.Namespace:
+    """Read what the benchmarks have in common."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    if dataset:
+        parser.add_argument("dataset", help="BIDS dataset that is segmented")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.peers:
+        sys.path.append(arguments.peers)
+    return arguments
+
+
+def take_best(call: Callable[[], object], *, repeats: int = 3) -> float:
+    """Seconds of the fastest of some calls, after one that does not count."""
+    call()
+    return min(_take_once(call) for _ in range(repeats))
+
+
+def _take_once(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def run_command(command: Sequence[str], *, repeats: int = 1) -> tuple[float, float]:
+    """Seconds of the fastest run of a command, and the peak memory in MB of its processes.
+
+    It is started from a small process, whose only children are those of the command.
+    """
+    runs = []
+    for _ in range(repeats):
+        starter = [sys.executable, "-c", _STARTER, *command]
+        done = subprocess.run(starter, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        runs.append([float(number) for number in done.stdout.split()])
+    seconds, kilobytes = min(runs)
+    return seconds, kilobytes / 1024
+
+
+_STARTER = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+
+
+def find_peak_mb() -> float:
+    """Peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """Write rows as a table; the first one is what the others are compared with."""
+    with_memory = any(row.memory_mb for row in rows)
+    head = ["way", "seconds", "ratio", *(["peak memory"] if with_memory else []), "note"]
+    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    for row in rows:
+        memory = [f"{row.memory_mb:,.0f} MB" if row.memory_mb else ""] if with_memory else []
+        ratio = f"{row.seconds / rows[0].seconds:.2f}"
+        lines.append(" | ".join([row.way, f"{row.seconds:.3g}", ratio, *memory, row.note]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def publish(
+    name: str, tables: Mapping[str, Sequence[Row]], arguments: argparse.Namespace, *models: str
+) -> None:
+    """Print the tables, and put them into the page where that was asked for."""
+    parts = [f"{title}:\n\n{describe(rows)}" for title, rows in tables.items()]
+    text = "\n\n".join(
+        [*parts, f"{describe_run(f'performance/{name}.py', *models)} {arguments.threads} threads."]
+    )
+    print(text)
+    if arguments.write:
+        write_section(PAGE, name, text)

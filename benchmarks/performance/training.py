@@ -1,0 +1,129 @@
+"""A step of training: as this program takes it, in plain PyTorch, and MONAI's network.
+
+python -m benchmarks.performance.training [--threads N] [--write]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import monai.transforms as mt
+import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+
+from benchmarks.performance.timing import Row, parse_arguments, publish, take_best
+from bids_film.model.config import NetworkConfig
+from bids_film.model.unet import build_network, choose_memory_format, place_network
+from bids_film.training.augment import PRESETS, augment_example
+from bids_film.training.losses import SegmentationLoss
+
+PATCH, STRUCTURES, CHANNELS = (64, 80, 64), 32, (16, 32, 64, 128)
+SPANS = ((0, 5), (5, 6), (6, 7))
+
+
+def main() -> None:
+    """Time steps and augmentation, print the tables."""
+    arguments = parse_arguments(__doc__)
+    torch.manual_seed(1)
+    image, labels = torch.rand(1, 1, *PATCH), torch.randint(0, STRUCTURES + 1, (1, *PATCH))
+    size = " × ".join(map(str, PATCH))
+    tables = {
+        f"A step (forward, loss, backward, AdamW), 3-D, one patch of {size}, {STRUCTURES} "
+        "structures, float32": list(time_steps(image, labels)),
+        f"Augmentation of a patch of {size} (affine, elastic, bias field, gamma, noise, blur), one "
+        "thread": list(time_augmentation(image[0], labels[0])),
+    }
+    publish("training", tables, arguments)
+
+
+def time_steps(image: Tensor, labels: Tensor) -> Iterator[Row]:
+    """Time one step of each network with its loss."""
+    config = NetworkConfig(dimensions=3, channels=CHANNELS, out_channels=STRUCTURES + 1)
+    vector, known = torch.randn(1, 7), torch.ones(1, 3)
+    annotated = torch.ones(1, STRUCTURES, dtype=torch.bool)
+    ours = SegmentationLoss(parents=(0,) * (STRUCTURES + 1))
+    theirs = DiceCELoss(to_onehot_y=True, softmax=True)
+
+    def lose(logits: Tensor) -> Tensor:
+        return ours([logits], labels, annotated)
+
+    def lose_as_monai(logits: Tensor) -> Tensor:
+        loss: Tensor = theirs(logits, labels[:, None])
+        return loss
+
+    fast = place_network(build_network(config, SPANS), torch.device("cpu"))
+    compiled = torch.compile(fast)
+    ordered = image.contiguous(memory_format=choose_memory_format(fast))
+    yield Row(
+        way="bids_film: channels last, compiled, its loss",
+        seconds=take_best(make_step(fast, lambda: lose(compiled(ordered, vector, known)))),
+    )
+    yield Row(
+        way="the same without compiling",
+        seconds=take_best(make_step(fast, lambda: lose(fast(ordered, vector, known)))),
+    )
+    plain = build_network(config, SPANS)
+    yield Row(
+        way="the same network, plain PyTorch, MONAI's DiceCELoss",
+        seconds=take_best(make_step(plain, lambda: lose_as_monai(plain(image, vector, known)))),
+    )
+    features = (CHANNELS[0], *CHANNELS, CHANNELS[0])
+    basic = BasicUNet(3, 1, STRUCTURES + 1, features=features)
+    yield Row(
+        way="MONAI BasicUNet, MONAI's DiceCELoss",
+        seconds=take_best(make_step(basic, lambda: lose_as_monai(basic(image)))),
+        note=f"unconditioned, channels {list(features)}",
+    )
+
+
+def make_step(network: nn.Module, lose: Callable[[], Tensor]) -> Callable[[], None]:
+    """Put a step together."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        lose().backward()
+        optimizer.step()
+
+    return step
+
+
+def time_augmentation(image: Tensor, labels: Tensor) -> Iterator[Row]:
+    """Time the standard augmentation of this program, and MONAI's of the same kinds."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(1)
+    settings = PRESETS["standard"]
+    yield Row(
+        way="bids_film, preset standard",
+        seconds=take_best(
+            lambda: [
+                augment_example(image, labels, patch=PATCH, settings=settings, rng=rng)
+                for _ in range(10)
+            ]
+        )
+        / 10,
+    )
+    keys, modes = ["image", "label"], ("bilinear", "nearest")
+    chain = mt.Compose(
+        [
+            mt.RandAffined(keys, prob=1, rotate_range=0.3, scale_range=0.2, mode=modes),
+            mt.Rand3DElasticd(keys, (4, 6), (10, 40), prob=0.5, mode=modes),
+            mt.RandBiasFieldd("image", prob=0.3),
+            mt.RandAdjustContrastd("image", prob=0.3),
+            mt.RandGaussianNoised("image", prob=0.3),
+            mt.RandGaussianSmoothd("image", prob=0.2),
+        ]
+    ).set_random_state(1)
+    sample = {"image": image, "label": labels[None].float()}
+    yield Row(
+        way="MONAI, transforms of the same kinds",
+        seconds=take_best(lambda: [chain(sample) for _ in range(10)]) / 10,
+        note="probabilities and ranges are alike, not the same",
+    )
+
+
+if __name__ == "__main__":
+    main()
