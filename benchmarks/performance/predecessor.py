@@ -1,0 +1,76 @@
+"""The paper's own code, ivadomed's FiLMedUnet, beside a network of the same channels.
+
+    python -m benchmarks.performance.predecessor --python PYTHON [--threads N] [--write]
+
+PYTHON is an interpreter with torch and ivadomed 2.9.10 (``pip install --no-deps
+--ignore-requires-python ivadomed==2.9.10``, and what it imports). At the paper's size: 8 images of
+two channels and 320 × 256 pixels, depth 4, three tumour types.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+import torch
+
+from benchmarks.performance.timing import PAGE, Row, publish, take_best
+from benchmarks.performance.training import make_step
+from bids_film.metadata.encoder import Encoded
+from bids_film.model.config import NetworkConfig
+from bids_film.model.folding import FoldedUNet
+from bids_film.model.unet import build_network, choose_memory_format, place_network
+from bids_film.training.losses import SegmentationLoss
+
+BATCH, SIZE, TYPES = 8, (320, 256), 3
+CHANNELS = (64, 128, 256, 512, 512)
+
+
+def main() -> None:
+    """Time both and print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    child = Path(__file__).with_name("predecessor_child.py")
+    command = [arguments.python, str(child), *map(str, (arguments.threads, BATCH, *SIZE))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    theirs = [float(word) for word in done.stdout.split()[-2:]]
+    size = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}"
+    titles = f"Prediction, {size}, float32", f"A step of training, {size}, float32"
+    tables = {
+        title: [Row(way="bids_film", seconds=own), Row(way="ivadomed 2.9.10", seconds=their)]
+        for title, own, their in zip(titles, time_ours(), theirs, strict=True)
+    }
+    publish("predecessor", tables, arguments)
+
+
+def time_ours() -> tuple[float, float]:
+    """Time the prediction of one scan's slices, and a step with a type for each image."""
+    config = NetworkConfig(dimensions=2, in_channels=2, channels=CHANNELS, out_channels=2)
+    network = place_network(build_network(config, [(0, TYPES)]), torch.device("cpu"))
+    images = torch.rand(BATCH, 2, *SIZE).contiguous(memory_format=choose_memory_format(network))
+    labels = torch.randint(0, 2, (BATCH, *SIZE))
+    vector, known = torch.eye(TYPES)[torch.arange(BATCH) % TYPES], torch.ones(BATCH, 1)
+    loss = SegmentationLoss(parents=(0, 0), name="dice")
+    annotated = torch.ones(BATCH, 1, dtype=torch.bool)
+    compiled = torch.compile(network)
+    step = make_step(network, lambda: loss([compiled(images, vector, known)], labels, annotated))
+    training = take_best(step, repeats=1)
+    network.eval()
+    one = Encoded(vector=vector[0].numpy(), known=known[0].numpy())
+
+    def predict() -> None:
+        told = [torch.from_numpy(part)[None] for part in (one.vector, one.known)]
+        FoldedUNet(network, network.modulations(*told))(images)
+
+    with torch.inference_mode():
+        return take_best(predict, repeats=2), training
+
+
+if __name__ == "__main__":
+    main()
