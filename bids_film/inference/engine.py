@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bids_film.domain.errors import UsageError
 from bids_film.domain.volume import Volume
+from bids_film.images.frame import paste
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
 from bids_film.inference.ensembling import ONCE, Ensemble, predict_mean
@@ -181,10 +182,11 @@ class Engine:
         """
         prepared = volume if isinstance(volume, Prepared) else self.prepare(volume)
         predicted = self._run(prepared, encoded, within)
-        channels = resize_argmax(predicted, prepared.plan.shape)
+        channels = resize_argmax(predicted, prepared.frame.shape)
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
-        labels = postprocess(values[channels], table, self.header.postprocessing)
+        found = postprocess(values[channels], table, self.header.postprocessing)
+        labels = paste(found, prepared.frame, prepared.plan.shape)
         entropy = measure_entropy(predicted) if uncertainty else None
         return Prediction(
             labels=np.ascontiguousarray(restore(labels, prepared.plan)),
@@ -279,12 +281,14 @@ def _resample_back(
 
 def _scale_box(box: Box, prepared: Prepared) -> tuple[slice, ...]:
     """Bring a part of the volume into the network's space, rounded outwards."""
-    sizes = zip(box, prepared.plan.shape, prepared.image.shape[1:], strict=True)
+    inside = prepared.frame.localise(box)
+    sizes = zip(inside, prepared.frame.shape, prepared.image.shape[1:], strict=True)
     return tuple(
         slice(part.start * size // old, -(-part.stop * size // old)) for part, old, size in sizes
     )
 
 
 def _bring_back(channel: NDArray[np.float32], prepared: Prepared) -> NDArray[np.float32]:
-    plan = prepared.plan
-    return np.ascontiguousarray(restore(resize(channel, plan.shape), plan))
+    plan, frame = prepared.plan, prepared.frame
+    whole = paste(resize(channel, frame.shape), frame, plan.shape)
+    return np.ascontiguousarray(restore(whole, plan))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import Grid, Volume
+from bids_film.images.frame import Frame, cut, find_frame
 from bids_film.images.geometry import Plan, plan_ras, reorient, resampled_shape
 from bids_film.images.intensity import normalise
 from bids_film.images.resample import resize
@@ -30,6 +31,8 @@ class Prepared:
         the last. A companion that is missing is all zero.
     plan : Plan
         How the stored voxels were reordered, before resampling.
+    frame : Frame
+        What was taken of the reordered voxels.
     spacing_mm : tuple[float, float, float]
         Voxel size of `image`.
     grid : Grid
@@ -38,12 +41,13 @@ class Prepared:
 
     image: NDArray[np.float32]
     plan: Plan
+    frame: Frame
     spacing_mm: tuple[float, float, float]
     grid: Grid
 
 
 def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
-    """Reorder to closest RAS, normalise, and resample to the network's spacing.
+    """Reorder to closest RAS, cut off a masked background, normalise, and resample.
 
     Raises
     ------
@@ -51,7 +55,17 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
         Where the image has no contrast, or would be absurdly large.
     """
     plan = plan_ras(volume.grid, plane=preprocessing.plane)
-    shape = resampled_shape(plan.shape, plan.spacing_mm, preprocessing.spacing_mm)
+    contrasts = [
+        None if contrast is None else reorient(contrast.data, plan)
+        for contrast in (volume, *volume.companions)
+    ]
+    frame = find_frame(
+        [data for data in contrasts if data is not None],
+        plan.spacing_mm,
+        # A network of slices takes each for itself: there is no background between them.
+        axes=range(len(preprocessing.patch)),
+    )
+    shape = resampled_shape(frame.shape, plan.spacing_mm, preprocessing.spacing_mm)
     if math.prod(shape) > _MOST_VOXELS:
         raise ScanError(
             f"at the model's voxel size, {preprocessing.spacing_mm} mm, it would have "
@@ -60,19 +74,20 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
         )
     channels = [
         np.zeros(shape, dtype=np.float32)
-        if contrast is None
-        # The order of the axes comes first: a turned copy of a scan must give the same percentiles.
-        else resize(_normalise(reorient(contrast.data, plan), preprocessing), shape)
-        for contrast in (volume, *volume.companions)
+        if data is None
+        # Order and frame come first: a turned or cropped copy must give the same percentiles.
+        else resize(_normalise(cut(data, frame), preprocessing), shape)
+        for data in contrasts
     ]
     x, y, z = (
-        old * size / new for old, size, new in zip(plan.spacing_mm, plan.shape, shape, strict=True)
+        old * size / new for old, size, new in zip(plan.spacing_mm, frame.shape, shape, strict=True)
     )
     return Prepared(
         image=np.stack(channels)
         if len(channels) > 1
         else np.ascontiguousarray(channels[0])[np.newaxis],
         plan=plan,
+        frame=frame,
         spacing_mm=(x, y, z),
         grid=volume.grid,
     )

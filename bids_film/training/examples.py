@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.scan import Scan
+from bids_film.images.frame import cut
 from bids_film.images.geometry import reorient
 from bids_film.images.resample import resize, resize_labels
 from bids_film.inference.companions import ReadVolume, read_with_companions
@@ -215,7 +216,7 @@ def to_channels(reference: Reference, labels: LabelTable) -> NDArray[np.uint8]:
 
 def prepare_labels(labels: NDArray[np.uint8], prepared: Prepared) -> NDArray[np.uint8]:
     """Bring a label map into the space into which its image was brought."""
-    turned = reorient(labels, prepared.plan)
+    turned = cut(reorient(labels, prepared.plan), prepared.frame)
     return np.ascontiguousarray(resize_labels(turned, prepared.image.shape[1:]), dtype=np.uint8)
 
 
@@ -226,7 +227,9 @@ def prepare_shares(shares: NDArray[np.float32], prepared: Prepared) -> NDArray[n
     Medical Image Analysis 2021).
     """
     shape = prepared.image.shape[1:]
-    own = np.stack([resize(reorient(share, prepared.plan), shape) for share in shares])
+    own = np.stack(
+        [resize(cut(reorient(share, prepared.plan), prepared.frame), shape) for share in shares]
+    )
     return np.concatenate([1 - own.sum(axis=0, keepdims=True), own]).astype(np.float16)
 
 
