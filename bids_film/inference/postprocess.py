@@ -1,19 +1,23 @@
-"""What anatomy allows: pieces that cannot be are taken out; nothing is added."""
+"""What anatomy allows: pieces that cannot be are taken out, and holes are closed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bids_film.domain.labels import LabelTable
-from bids_film.images.components import keep_largest
+from bids_film.images.components import fill_holes, keep_largest
 from bids_film.model.config import Postprocessing
 
+Labels = NDArray[np.uint16]
+Box = tuple[slice, ...]
 
-def postprocess(
-    labels: NDArray[np.uint16], table: LabelTable, settings: Postprocessing
-) -> NDArray[np.uint16]:
-    """Keep the largest piece of what can only have one.
+
+def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> Labels:
+    """Keep the largest piece of what can only have one, and close what is enclosed.
 
     Parameters
     ----------
@@ -25,13 +29,46 @@ def postprocess(
     Returns
     -------
     ndarray
-        Labels with the other pieces turned into background.
+        Labels with the other pieces turned into background; then, with ``fill_holes``, background
+        that structures enclose turned into the nearest of them.
     """
     wholes = [table.indices_of(name) for name in settings.keep_largest]
     if settings.keep_largest_whole:
         wholes.insert(0, tuple(structure.index for structure in table))
+    result = labels.copy()
+    # Each structure is looked at in its own box: there may be many, each small.
+    boxes = ndimage.find_objects(result)
     for indices in wholes:
-        mask = np.isin(labels, indices)
-        if mask.any():
-            labels = np.where(mask & ~keep_largest(mask), labels.dtype.type(0), labels)
-    return labels
+        box = _join([boxes[index - 1] for index in indices if index <= len(boxes)])
+        if box is not None:
+            own = result[box]
+            mask = np.isin(own, indices)
+            if mask.any():
+                own[mask & ~keep_largest(mask)] = 0
+    if settings.fill_holes:
+        _close(result)
+    return result
+
+
+def _join(boxes: Sequence[Box | None]) -> Box | None:
+    """Smallest box around all of some boxes; None around none."""
+    found = [box for box in boxes if box is not None]
+    if not found:
+        return None
+    return tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*found, strict=True)
+    )
+
+
+def _close(labels: Labels) -> None:
+    inside = labels > 0
+    holes, _ = ndimage.label(fill_holes(inside) & ~inside)
+    for number, box in enumerate(ndimage.find_objects(holes), start=1):
+        # One voxel more on each side holds the structures that enclose the hole.
+        around = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
+        own, hole = labels[around], holes[around] == number
+        nearest = ndimage.distance_transform_edt(
+            own == 0, return_distances=False, return_indices=True
+        )
+        own[hole] = own[tuple(nearest)][hole]

@@ -193,7 +193,10 @@ class Postprocessing:
         All structures together are one piece: others are taken out.
     keep_largest : tuple[str, ...]
         Names of structures that, with their parts, are one piece each.
+    fill_holes : bool
+        What structures enclose belongs to the nearest of them.
     """
 
     keep_largest_whole: bool = False
     keep_largest: tuple[str, ...] = ()
+    fill_holes: bool = False

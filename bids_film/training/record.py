@@ -137,9 +137,13 @@ def list_label_maps(sources: Sequence[LabelMap]) -> list[dict[str, Any]]:
 
 
 def hash_recipe(recipe: Recipe, record: Mapping[str, Any]) -> str:
-    """Identify recipe and data; the number of steps is left out, so that a run can be extended."""
+    """Identify data, and what of a recipe the weights depend on.
+
+    The number of steps is left out, so that a run can be extended, and so is what is said of the
+    model and what is done to its labels afterwards.
+    """
     content = describe_training(recipe)
-    del content["training"]["steps"]
+    del content["training"]["steps"], content["model"], content["postprocessing"]
     text = json.dumps([content, record], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

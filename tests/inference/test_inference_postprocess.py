@@ -36,6 +36,33 @@ def test_other_pieces_are_taken_out_and_nothing_is_added(
     assert np.array_equal(found[kept], labels[kept])
 
 
+def test_what_is_enclosed_belongs_to_the_nearest_structure() -> None:
+    block = np.zeros((9, 9, 9), np.uint16)
+    block[1:8, 1:8, 1:8] = 3
+    block[5:8, 1:8, 1:8] = 7
+    block[2, 4, 4] = block[6, 4, 4] = 0
+    block[3, 1, 1] = 0  # a notch, open to the outside
+    found = postprocess(block, LABELS, Postprocessing(fill_holes=True))
+    assert (found[2, 4, 4], found[6, 4, 4], found[3, 1, 1]) == (3, 7, 0)
+    assert np.array_equal(found[block > 0], block[block > 0])
+    assert np.array_equal(postprocess(block, LABELS, Postprocessing()), block)
+
+
+def test_a_piece_that_is_taken_out_of_another_structure_leaves_no_hole() -> None:
+    block = np.full((9, 9, 9), 3, np.uint16)
+    block[4, 4, 4] = block[1, 1, 1:4] = 7
+    settings = Postprocessing(keep_largest=("gray",), fill_holes=True)
+    found = postprocess(block, LABELS, settings)
+    assert found[4, 4, 4] == 3
+    assert (found[1, 1, 1:4] == 7).all()
+
+
+def test_the_labels_that_were_given_stay_as_they_are(labels: np.ndarray) -> None:
+    before = labels.copy()
+    postprocess(labels, LABELS, Postprocessing(keep_largest_whole=True, fill_holes=True))
+    assert np.array_equal(labels, before)
+
+
 def test_an_empty_segmentation_stays_empty() -> None:
     empty = np.zeros((3, 3, 3), np.uint16)
     settings = Postprocessing(keep_largest_whole=True, keep_largest=("cord", "gray"))

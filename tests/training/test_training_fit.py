@@ -285,6 +285,24 @@ def test_another_recipe_does_not_go_on_from_the_state_of_this_one(machine: Machi
         fit_shortly(machine, "one", learning_rate=0.5)
 
 
+def test_what_is_said_of_a_model_can_change_without_training_it_again(machine: Machine) -> None:
+    first = fit_shortly(machine, "one")
+    weights = load_file(first)
+    recipe = make_recipe(
+        training=SHORT,
+        network={"dropout": 0.2},
+        postprocessing={"keep_largest": ["cord"]},
+        model={"name": "tiny", "description": "Other words."},
+    )
+    told: list[str] = []
+    place = replace(machine, output=machine.output / "one", report=told.append)
+    again = fit_to_examples(recipe, make_halves(), make_halves()[:1], place)
+    assert told == ["going on at step 4 of 4"]
+    assert read_header(again).description == "Other words."
+    assert read_header(again).postprocessing.keep_largest == ("cord",)
+    assert all(torch.equal(value, weights[name]) for name, value in load_file(again).items())
+
+
 def test_model_card_and_curve_are_written(machine: Machine) -> None:
     path = fit_shortly(machine, "new/folder")
     assert sorted(entry.name for entry in path.parent.iterdir()) == [
