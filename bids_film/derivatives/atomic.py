@@ -103,7 +103,8 @@ def hold_folder(folder: Path, *, to_read: bool = False) -> Iterator[None]:
     """Keep other runs from replacing files of a folder that belong together; waits for its turn.
 
     The kernel gives the folder free when the process ends, however that is: no lock is ever stale.
-    On a file system without locks, nothing is held.
+    Who holds it alone removes what a killed run left half-written in it. On a file system without
+    locks, nothing is held, and nothing removed.
 
     Parameters
     ----------
@@ -128,6 +129,9 @@ def hold_folder(folder: Path, *, to_read: bool = False) -> Iterator[None]:
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
+            if not to_read:
+                for left in folder.glob(TEMPORARY_PATTERN):
+                    left.unlink()
         yield
     finally:
         os.close(descriptor)

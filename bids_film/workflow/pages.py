@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +76,8 @@ def write_page(page: PageJob) -> Path:
     from bids_film.report.participant import render_participant  # noqa: PLC0415
 
     output = page.output_dir
-    cohort = cache(partial(read_cohort, output))
     sidecars = find_sidecars(output, page.participant)
-    scans = [_build_part(sidecar, page, cohort) for sidecar in sidecars]
+    scans = [_build_part(sidecar, page) for sidecar in sidecars]
     failed = find_failures(output, page.participant)
     content = ParticipantPage(
         participant=page.participant,
@@ -109,9 +107,7 @@ def write_citations(segmentations: list[Segmentation], output: Path) -> None:
                 write_text_atomically(path, text)
 
 
-def _build_part(
-    sidecar: Path, page: PageJob, cohort: Callable[[str], dict[str, Spread]]
-) -> ScanPage:
+def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
     from bids_film.report.page import ScanFiles, build_scan_page  # noqa: PLC0415
 
     output = page.output_dir
@@ -126,18 +122,27 @@ def _build_part(
         output=labels,
         entropy=entropy,
         read_map=lambda path: _read_if_there(output / path, labels=True),
-        cohort=cohort(segmentation.model.name),
+        cohort=read_cohort(output, segmentation.model.name),
     )
     return build_scan_page(segmentation, files)
 
 
 def read_cohort(output: Path, model: str) -> dict[str, Spread]:
     """Read how volumes spread over the scans of the group table; empty where there is none yet."""
+    path = output / f"group_seg-{model}.tsv"
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return {}
+    return _measure_cohort(path, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=1)
+def _measure_cohort(path: Path, version: tuple[int, int]) -> dict[str, Spread]:  # noqa: ARG001
+    """Read a version of a group table, once for all pages that this process writes."""
     from bids_film.report.cohort import measure_spread  # noqa: PLC0415
 
-    path, ending = output / f"group_seg-{model}.tsv", "_volume_ml"
-    if not path.exists():
-        return {}
+    ending = "_volume_ml"
     try:
         table = read_table(path, required="scan")
         rows = [row.values for row in table.rows]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import BinaryIO
 import pytest
 
 from bids_film.derivatives.atomic import (
+    TEMPORARY_PATTERN,
     check_output_folder,
     check_writable,
+    hold_folder,
     write_atomically,
     write_text_atomically,
 )
@@ -101,3 +104,36 @@ def test_a_link_into_the_input_is_seen_through(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "bids" / "sub-01")
     with pytest.raises(UsageError, match="inside the input dataset"):
         check_output_folder(tmp_path / "link", tmp_path / "bids")
+
+
+def test_who_holds_a_folder_alone_removes_what_a_killed_run_left_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    left, kept = folder / TEMPORARY_PATTERN.replace("*", "0123"), folder / "sub-01_dseg.nii.gz"
+    left.touch()
+    kept.touch()
+    with hold_folder(folder, to_read=True):
+        assert left.exists()
+    with hold_folder(folder):
+        assert not left.exists()
+        assert kept.exists()
+
+
+def test_a_folder_is_held_by_one_to_write_or_by_many_to_read(tmp_path: Path) -> None:
+    with hold_folder(tmp_path, to_read=True), hold_folder(tmp_path, to_read=True):
+        assert not _can_hold(tmp_path)
+    with hold_folder(tmp_path):
+        assert not _can_hold(tmp_path)
+    assert _can_hold(tmp_path)
+
+
+def _can_hold(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
