@@ -249,8 +249,8 @@ def _add_output(parser: Parser) -> None:
     group.add_argument(
         "--metadata-effect",
         choices=["all", "withheld", "none"],
-        help="for the report, segment again with each other level of the metadata and with none "
-        "(all, default), with none only (withheld), or not at all (none, fastest)",
+        help="for the report, segment again without any metadata (withheld, default), with each "
+        "other level of them as well (all), or not at all (none, fastest)",
     )
     group.add_argument(
         "--reports-only", action="store_true", help="write the reports anew, segment nothing"

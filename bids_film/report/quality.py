@@ -17,6 +17,7 @@ from bids_film.report.stage import Stage
 LOW_DICE = 0.9
 """Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
 _LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
+_NAMED = 5
 _ASYMMETRIC = 0.2
 _WHOLE_HEAD_MM = 90.0
 _CLIPPED = 0.01
@@ -34,10 +35,12 @@ def check_quality(segmentation: Segmentation) -> Check | None:
     }
     if not known:
         return None
-    low = [f"{structure} {value:.2f}" for structure, value in known.items() if value < LOW_DICE]
+    low = sorted((value, structure) for structure, value in known.items() if value < LOW_DICE)
     if low:
+        named = ", ".join(f"{structure} {value:.2f}" for value, structure in low[:_NAMED])
+        more = f" and {len(low) - _NAMED} more" if len(low) > _NAMED else ""
         detail = (
-            f"The network expects a Dice below {LOW_DICE:g} of itself: {', '.join(low)}. "
+            f"The network expects a Dice below {LOW_DICE:g} of itself: {named}{more}. "
             "Look at the outlines where it was least sure."
         )
         return Check(name=name, verdict=Verdict.LOOK, detail=detail)

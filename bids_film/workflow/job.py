@@ -84,7 +84,7 @@ class ScanJob:
     values: tuple[FieldValue, ...] = ()
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
-    metadata_effect: str = "all"
+    metadata_effect: str = "withheld"
     command: str = ""
     engine: EngineSettings
     problem: str = ""

@@ -72,7 +72,7 @@ class Options:
     metadata_file: Path | None = None
     on_missing_metadata: str = "use-unknown"
     save_probabilities: bool = False
-    metadata_effect: str = "all"
+    metadata_effect: str = "withheld"
     reports_only: bool = False
     dry_run: bool = False
     force: bool = False

@@ -67,8 +67,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def segment(lab: Path, *options: object) -> Run:
     model = lab / "model" / "phantom.safetensors"
     return run_program(
-        lab / "bids", lab / "out", "participant", "--model", model, "-w", lab / "work", *options
-    )
+        lab / "bids", lab / "out", "participant", "--model", model, "-w", lab / "work",
+        "--metadata-effect", "all", *options,
+    )  # fmt: skip
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
