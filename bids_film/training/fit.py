@@ -130,7 +130,7 @@ def fit_to_examples(
         encoder=encoder,
         sampler=make_sampler(training, recipe, encoder),
         cases=[make_case(example) for example in validation or training],
-        volumes_ml=measure_examples(training, recipe.label_table),
+        volumes_ml=measure_examples(training, recipe),
         record={
             "training": list_examples(training, recipe.structures),
             "validation": list_examples(validation, recipe.structures),
@@ -161,7 +161,7 @@ def fit_to_label_maps(
         start=start,
         encoder=encoder,
         sampler=make_synthesis_sampler(training, recipe, encoder),
-        cases=list(_draw_cases(validation or training, recipe, scans_per_map)),
+        cases=list(draw_cases(validation or training, recipe, scans_per_map)),
         volumes_ml=measure_label_maps(training, check_synthesis(recipe)[0].targets),
         record={
             "training": list_label_maps(training),
@@ -171,7 +171,8 @@ def fit_to_label_maps(
     return _fit(recipe, material, machine)
 
 
-def _draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iterator[Case]:
+def draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iterator[Case]:
+    """Draw some synthetic scans of each label map, always the same ones, to validate on."""
     settings, spacing_mm = check_synthesis(recipe)
     rng = np.random.default_rng((recipe.training.seed, _VALIDATION_SEED))
     x, y, z = recipe.preprocessing.patch

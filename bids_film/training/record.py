@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import bids_film
-from bids_film.domain.labels import LabelTable
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.header import ModelHeader
 from bids_film.training.card import write_card
@@ -80,11 +79,15 @@ def make_header(
     return write_card(header)
 
 
-def measure_examples(
-    examples: Sequence[Example], labels: LabelTable
-) -> dict[str, tuple[float, float]]:
-    """Lowest and highest volume of each structure, in mL, of the scans that have it."""
+def measure_examples(examples: Sequence[Example], recipe: Recipe) -> dict[str, tuple[float, float]]:
+    """Lowest and highest volume of each structure, in mL, of the scans that have it.
+
+    Empty for a network of slices: their number says how much was imaged, not how large it is.
+    """
+    labels = recipe.label_table
     volumes: dict[str, list[float]] = {}
+    if recipe.network.dimensions == 2:  # noqa: PLR2004 (slices)
+        return {}
     for example in examples:
         counts = np.bincount(example.labels.ravel(), minlength=len(labels) + 1)
         voxel_ml = math.prod(example.spacing_mm) / 1000

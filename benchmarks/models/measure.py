@@ -1,0 +1,85 @@
+"""What a model file says of itself beside its weights, measured anew and written into it.
+
+    python -m benchmarks.models.measure DATASET RECIPE MODEL OUTPUT
+
+For a model that an earlier version of the program trained, or whose words or postprocessing changed
+since: volumes of the training data, and the agreement of its labels in bfloat16 and float32 on the
+validation scans. DATASET and RECIPE are those of its training. The weights stay as they are; OUTPUT
+gets the model and, beside it, its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bids_film.domain.scan import Scan
+from bids_film.inputs.nifti import read_volume
+from bids_film.model.checkpoint import load_checkpoint, save_checkpoint
+from bids_film.training.card import write_card
+from bids_film.training.examples import load_examples
+from bids_film.training.fit import draw_cases
+from bids_film.training.label_maps import check_synthesis, load_label_maps
+from bids_film.training.recipe import Recipe, describe_training, read_recipe
+from bids_film.training.record import measure_examples, measure_label_maps
+from bids_film.training.validation import Case, make_case, measure_agreement
+from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.train import split_labelled
+
+SCANS_PER_MAP = 6
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("output", type=Path)
+    arguments = parser.parse_args()
+    recipe = read_recipe(arguments.recipe)
+    header, network = load_checkpoint(arguments.model)
+    options = Options(
+        bids_dir=arguments.dataset.resolve(),
+        output_dir=arguments.output.resolve().parent,
+        analysis_level=AnalysisLevel.TRAIN,
+    )
+    split = split_labelled(options, recipe)
+    volumes, cases = read_material(recipe, split.training, split.validation)
+    agreement = measure_agreement(
+        network, cases, header.encoder, header.labels, header.preprocessing
+    )
+    header = replace(
+        header,
+        description=recipe.model.description,
+        version=recipe.model.version,
+        postprocessing=recipe.postprocessing,
+        training={**header.training, "recipe": describe_training(recipe)},
+        volumes_ml=volumes,
+        bfloat16_dice=round(agreement, 5),
+    )
+    header = write_card(header)
+    save_checkpoint(arguments.output, header, network, half_precision=True)
+    arguments.output.with_name("card.md").write_text(header.card, encoding="utf-8")
+    print(header.card)
+
+
+def read_material(
+    recipe: Recipe, training: Sequence[Scan], validation: Sequence[Scan]
+) -> tuple[Mapping[str, tuple[float, float]], list[Case]]:
+    """Read the volumes of the training data, and the scans to validate on."""
+    if recipe.synthesis is not None:
+        sources = load_label_maps(training, read=read_volume)
+        others = load_label_maps(validation, read=read_volume)
+        cases = list(draw_cases(others or sources, recipe, SCANS_PER_MAP))
+        return measure_label_maps(sources, check_synthesis(recipe)[0].targets), cases
+    examples = load_examples(training, recipe, read=read_volume)
+    others = load_examples(validation, recipe, read=read_volume)
+    volumes = measure_examples(examples, recipe)
+    return volumes, [make_case(example) for example in others or examples]
+
+
+if __name__ == "__main__":
+    main()
