@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from bids_film.domain.errors import ModelFileError
@@ -36,7 +36,8 @@ def save_checkpoint(
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(state, partial, metadata={HEADER_KEY: header_to_text(header)})
+        # Not by save_file, whose files nobody but their owner may read.
+        partial.write_bytes(save(state, metadata={HEADER_KEY: header_to_text(header)}))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

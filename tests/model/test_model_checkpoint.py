@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from support.tiny_models import change_content, make_header
 
 from bids_film.domain.errors import ModelFileError
-from bids_film.model import checkpoint
 from bids_film.model.checkpoint import load_checkpoint, save_checkpoint
 from bids_film.model.header import HEADER_KEY, header_to_text, read_header
 from bids_film.model.unet import FilmUNet, build_network
@@ -87,11 +88,12 @@ def test_a_model_file_is_there_whole_or_not_at_all(
 ) -> None:
     before = model.read_bytes()
 
-    def break_off(state: State, path: Path, **_: object) -> None:
-        path.write_bytes(b"half a file")
+    def break_off(path: Path, content: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", break_off)
+    monkeypatch.setattr(Path, "write_bytes", break_off)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(model, make_header(), make_network())
     assert model.read_bytes() == before
@@ -172,3 +174,14 @@ def test_bundled_models_can_be_loaded(name: str) -> None:
     header, network = load_checkpoint(path)
     assert header == read_header(path)
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+
+
+def test_a_model_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    header = make_header()
+    network = build_network(header.network, header.encoder.spans)
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "model.safetensors", header, network)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == 0o644
