@@ -23,7 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_and_source_hold_models_licence_and_completions(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("brain", "spinalcord", "hippocampus"):
+    for name in ("brain", "spinalcord", "hippocampus", "tumor"):
         assert f"bids_film/models/{name}/model.safetensors" in names
         assert f"bids_film/models/{name}/card.md" in names
     assert any(name.endswith("bash-completion/completions/bids-film") for name in names)

@@ -196,3 +196,38 @@ def measure_dice(labelled: Labelled, found: NDArray[Any]) -> float:
         / float((found == index).sum() + (labelled.labels == index).sum())
         for index in indices
     )
+
+
+def test_left_and_right_of_a_brain_are_never_exchanged(shared_data: Path, tmp_path: Path) -> None:
+    """Nor by flipped axes; a head that is truly mirrored gets the other side's labels."""
+    labelled = segment("brain", shared_data / MASKED["brain"])
+    told = reorient((1, 2, 0), (-1, 1, -1))(labelled.image, tmp_path)
+    np.testing.assert_array_equal(labelled.segment(told), labelled.labels)
+    pairs = {
+        entry.index: other.index
+        for entry in labelled.engine.header.labels
+        for other in labelled.engine.header.labels
+        if other.name == entry.name.replace("Left-", "Right-") != entry.name
+    }
+    assert len(pairs) > 10
+    world = find_centres_mm(labelled)
+    found = [(left, right) for left, right in pairs.items() if {left, right} <= world.keys()]
+    assert len(found) > 10
+    for left, right in found:
+        assert world[left][0] < world[right][0]
+    mirror = save(voxels(labelled.image)[::-1].copy(), labelled.image.affine, tmp_path / "m.nii.gz")
+    exchanged = np.arange(int(labelled.labels.max()) + 1)
+    for left, right in found:
+        exchanged[left], exchanged[right] = right, left
+    expected = exchanged[labelled.labels[::-1]]
+    assert (labelled.segment(mirror) == expected)[expected > 0].mean() > 0.9
+
+
+def find_centres_mm(labelled: Labelled) -> dict[int, NDArray[Any]]:
+    """Centre of each structure in the world, x to the right."""
+    return {
+        int(index): nib.affines.apply_affine(
+            labelled.image.affine, np.argwhere(labelled.labels == index).mean(axis=0)
+        )
+        for index in np.unique(labelled.labels[labelled.labels > 0])
+    }
