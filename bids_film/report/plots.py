@@ -15,6 +15,7 @@ MARGIN, PLOT_WIDTH, PLOT_HEIGHT = 60.0, 310.0, 200.0
 FRAME = {"width": PLOT_WIDTH + MARGIN + 10, "height": PLOT_HEIGHT + MARGIN + 10, "margin": MARGIN}
 """Size of a picture, and the part of it that the axes take."""
 
+_LETTER_WIDTH = 6.5
 _LIMITS_OF_AGREEMENT = 1.96
 _JITTER = (0.0, 0.35, -0.35, 0.18, -0.18, 0.52, -0.52)
 
@@ -67,6 +68,14 @@ class Plot:
     lines: tuple[Line, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+
+    @property
+    def slanted(self) -> bool:
+        """Whether labels of the lower axis would run into each other if they were level."""
+        return any(
+            _LETTER_WIDTH * (len(one.label) + len(other.label)) / 2 > other.place - one.place
+            for one, other in itertools.pairwise(self.x_ticks)
+        )
 
 
 def draw_dice(
