@@ -31,7 +31,8 @@ target = "TARGET"
 
 [training]
 batch_size = 8
-steps = 240
+steps = 480
+foreground = 1.0
 warm_up = 10
 learning_rate = 0.01
 validate_every = 120
