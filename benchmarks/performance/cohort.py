@@ -34,7 +34,7 @@ COMPARED = 100
 CLUSTER = (40_000, 100)
 ESTIMATE = (
     "One more scan costs {per_scan:.2f} s. By that, {scans:,} such scans on {nodes} nodes like "
-    "this machine take about {hours:.1f} hours: an estimate, not a measurement."
+    "this machine take about {minutes:.1f} minutes: an estimate, not a measurement."
 )
 
 
@@ -60,14 +60,14 @@ def main() -> None:
     first, last = growth[0], growth[-1]
     per_scan = (last.seconds - first.seconds) / (int(last.way.split()[0]) - 1)
     scans, nodes = CLUSTER
-    hours = (first.seconds + per_scan * scans / nodes) / 3600
+    minutes = (first.seconds + per_scan * scans / nodes) / 60
     text = "\n\n".join(
         [
             f"{COMPARED} participants of {arguments.dataset.name}, {processes} processes:",
             describe([loop, replace(compared, way="bids-film participant, pages included")]),
             "How time and memory grow (peak memory is that of the largest process):",
             describe(growth),
-            ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, hours=hours),
+            ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, minutes=minutes),
             describe_run("performance/cohort.py", arguments.model),
         ]
     )
