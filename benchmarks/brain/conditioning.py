@@ -10,14 +10,14 @@ none, and those of the next scan of its kind.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.provenance import describe_run
+from benchmarks.running import write_report
 from bids_film.evaluation.statistics import bootstrap_mean, compare_pairs
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.checkpoint import load_checkpoint
@@ -27,13 +27,12 @@ from bids_film.report.experiment import describe_interval
 from bids_film.training.label_maps import (
     LabelMap,
     check_synthesis,
-    draw_synthetic,
     find_label_maps,
     load_label_maps,
 )
 from bids_film.training.recipe import read_recipe
 from bids_film.training.synthesis_settings import SynthesisSettings
-from bids_film.training.validation import Case, validate_cases
+from bids_film.training.validation import Case, draw_cases, validate_cases
 
 SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
 SEED = 7
@@ -62,7 +61,7 @@ def main() -> None:
     )
     rows = []
     for suffix in SUFFIXES:
-        cases = list(draw_cases(sources, settings, header, suffix, arguments.scans))
+        cases = simulate(sources, settings, header, suffix, arguments.scans)
         for condition, told in tell(cases).items():
             for number, case in enumerate(told):
                 dice = validate_cases(
@@ -70,19 +69,17 @@ def main() -> None:
                 )
                 mean = float(np.mean(list(dice.values())))
                 rows.append({"suffix": suffix, "scan": number, "told": condition, "dice": mean})
-    text = describe(pd.DataFrame(rows), len(sources), arguments.model)
-    print(text)
-    if arguments.report:
-        arguments.report.write_text(text, encoding="utf-8")
+    text = describe(pd.DataFrame(rows), len(sources))
+    write_report(arguments.report, text, arguments.model, script="brain/conditioning.py")
 
 
-def draw_cases(
+def simulate(
     sources: list[LabelMap],
     settings: SynthesisSettings,
     header: ModelHeader,
     suffix: str,
     count: int,
-) -> Iterator[Case]:
+) -> list[Case]:
     """Simulate scans of one kind, always the same ones."""
     simulated = replace(
         settings,
@@ -91,21 +88,8 @@ def draw_cases(
         contrast_weights={suffix: 1.0},
     )
     rng = np.random.default_rng((SEED, SUFFIXES.index(suffix)))
-    x, y, z = header.preprocessing.patch
-    for number in range(count):
-        drawn = draw_synthetic(
-            sources[number % len(sources)],
-            simulated,
-            rng,
-            patch=(x, y, z),
-            spacing_mm=header.preprocessing.spacing_mm[0],
-        )
-        yield Case(
-            image=drawn.image.numpy(),
-            labels=drawn.labels.numpy().astype(np.uint8),
-            annotated=(True,) * len(header.labels),
-            values=drawn.metadata,
-        )
+    repeated = itertools.islice(itertools.cycle(sources), count)
+    return list(draw_cases(repeated, simulated, header.preprocessing, rng))
 
 
 def tell(cases: list[Case]) -> dict[str, list[Case]]:
@@ -120,7 +104,7 @@ def tell(cases: list[Case]) -> dict[str, list[Case]]:
     }
 
 
-def describe(rows: pd.DataFrame, heads: int, model: str) -> str:
+def describe(rows: pd.DataFrame, heads: int) -> str:
     """Write the table in Markdown."""
     lines = [
         "# What the acquisition's metadata do for the brain model",
@@ -144,7 +128,7 @@ def describe(rows: pd.DataFrame, heads: int, model: str) -> str:
         ]
         cells = [means["its own"], means["nothing"], means["another's"], *gains]
         lines.append(f"| {suffix} | {len(wide)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", describe_run("brain/conditioning.py", model), ""])
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ and the mean of those that are larger than `LARGE_ML`.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +17,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from benchmarks.provenance import describe_run
+from benchmarks.running import make_parser, run_program, write_report
 from bids_film.images.measures import dice
 
 REFERENCE = Path(__file__).with_name("vxm01.toml")
@@ -30,29 +27,18 @@ LARGE_ML = 5.0
 
 def main() -> None:
     """Segment, compare, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--model", default="brain")
-    parser.add_argument("--report", type=Path)
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, model="brain").parse_args()
     output = arguments.work / "out"
     model = ["--model", arguments.model]
-    run(arguments.dataset, output, "participant", *model, "-w", str(arguments.work / "work"))
+    run_program(
+        arguments.dataset, output, "participant", *model, "-w", str(arguments.work / "work")
+    )
     reference = ["--participant-label", "vxm01", "--config-file", str(REFERENCE)]
-    run(arguments.dataset, output, "evaluate", *model, *reference)
+    run_program(arguments.dataset, output, "evaluate", *model, *reference)
     against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
     agreement = pd.DataFrame(list(compare_contrasts(output)))
-    text = describe(against["dice"], agreement, arguments.model)
-    print(text)
-    if arguments.report:
-        arguments.report.write_text(text, encoding="utf-8")
-
-
-def run(dataset: Path, output: Path, level: str, *options: str) -> None:
-    """Run the program as a user does."""
-    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
-    subprocess.run(command, check=True)
+    text = describe(against["dice"], agreement)
+    write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
 
 
 def compare_contrasts(output: Path) -> Iterator[dict[str, object]]:
@@ -82,7 +68,7 @@ def _read_names(folder: Path) -> dict[str, int]:
     return dict(zip(table["name"], table["index"], strict=True))
 
 
-def describe(against: pd.Series, agreement: pd.DataFrame, model: str) -> str:
+def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
     """Write both tables in Markdown."""
     lines = ["# The brain model on real scans", "", "Trained on synthetic scans only.", ""]
     lines += [
@@ -102,7 +88,7 @@ def describe(against: pd.Series, agreement: pd.DataFrame, model: str) -> str:
     large = agreement[agreement["volume_ml"] >= LARGE_ML].groupby("pair", sort=False)["dice"].mean()
     values = " | ".join(f"{large[pair]:.3f}" for pair in pairs.columns)
     lines += [f"| mean of structures of at least {LARGE_ML:g} mL | {values} |"]
-    return "\n".join([*lines, "", describe_run("brain/real_scans.py", model), ""])
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.paper.running import parse_arguments, write_report
+from benchmarks.running import parse_arguments, run_program, write_report
 from bids_film.evaluation.statistics import bootstrap_mean
 from bids_film.model.header import read_header
 from bids_film.report.experiment import describe_interval
@@ -80,9 +78,7 @@ def describe(rows: pd.DataFrame, minutes: list[float]) -> str:
 
 
 def _run(arguments: argparse.Namespace, folder: Path, level: str, *options: str) -> None:
-    dataset, threads = str(arguments.dataset), str(arguments.threads)
-    command = [sys.executable, "-m", "bids_film", dataset, str(folder), level, *options]
-    subprocess.run([*command, "--omp-nthreads", threads], check=True)
+    run_program(arguments.dataset, folder, level, *options, "--omp-nthreads", arguments.threads)
 
 
 if __name__ == "__main__":

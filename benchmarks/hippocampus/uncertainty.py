@@ -9,7 +9,6 @@ segmented about equally well.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 from scipy.stats import pearsonr, spearmanr
 
-from benchmarks.provenance import describe_run
+from benchmarks.running import make_parser, write_report
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Volume
 from bids_film.images.measures import dice
@@ -72,20 +71,13 @@ DAMAGES = (
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--model", default="hippocampus")
-    parser.add_argument("--report", type=Path)
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, model="hippocampus").parse_args()
     engine = Engine.load(find_model(arguments.model), device="cpu", threads=1)
     rows = pd.DataFrame(list(measure(engine, arguments.dataset)))
     arguments.work.mkdir(parents=True, exist_ok=True)
     rows.to_csv(arguments.work / "uncertainty.tsv", sep="\t", index=False)
-    text = describe(rows, arguments.model)
-    print(text)
-    if arguments.report:
-        arguments.report.write_text(text, encoding="utf-8")
+    script = "hippocampus/uncertainty.py"
+    write_report(arguments.report, describe(rows, arguments.model), arguments.model, script=script)
 
 
 def measure(engine: Engine, dataset: Path) -> Iterator[dict[str, object]]:
@@ -150,8 +142,7 @@ def describe(rows: pd.DataFrame, model: str) -> str:
             cells = " | ".join(f"{value:.3f}" for value in figures)
             lines.append(f"| {name} | {structure} | {len(own)} | {cells} |")
     lines += ["", *describe_damages(found), "", *describe_flag(found), ""]
-    run = describe_run("hippocampus/uncertainty.py", model)
-    return "\n".join([*lines, f"Seed of the noise {SEED}.", run, ""])
+    return "\n".join([*lines, f"Seed of the noise {SEED}."])
 
 
 def describe_damages(rows: pd.DataFrame) -> list[str]:

@@ -20,15 +20,12 @@ from bids_film.inputs.nifti import read_volume
 from bids_film.model.checkpoint import load_checkpoint, save_checkpoint
 from bids_film.training.card import write_card
 from bids_film.training.examples import load_examples
-from bids_film.training.fit import draw_cases
 from bids_film.training.label_maps import check_synthesis, load_label_maps
 from bids_film.training.recipe import Recipe, describe_training, read_recipe
 from bids_film.training.record import measure_examples, measure_label_maps
-from bids_film.training.validation import Case, make_case, measure_agreement
+from bids_film.training.validation import Case, draw_validation, make_case, measure_agreement
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.train import split_labelled
-
-SCANS_PER_MAP = 6
 
 
 def main() -> None:
@@ -73,8 +70,8 @@ def read_material(
     if recipe.synthesis is not None:
         sources = load_label_maps(training, read=read_volume)
         others = load_label_maps(validation, read=read_volume)
-        cases = list(draw_cases(others or sources, recipe, SCANS_PER_MAP))
-        return measure_label_maps(sources, check_synthesis(recipe)[0].targets), cases
+        volumes = measure_label_maps(sources, check_synthesis(recipe)[0].targets)
+        return volumes, draw_validation(others or sources, recipe)
     examples = load_examples(training, recipe, read=read_volume)
     others = load_examples(validation, recipe, read=read_volume)
     volumes = measure_examples(examples, recipe)

@@ -19,7 +19,7 @@ from benchmarks.paper.hippocampus_views import (
     list_people,
     make_view,
 )
-from benchmarks.paper.running import parse_arguments, run_experiment, write_report
+from benchmarks.running import parse_arguments, run_experiment, write_report
 from bids_film.evaluation.statistics import adjust_holm, bootstrap_mean, compare_pairs
 from bids_film.report.experiment import describe_interval
 

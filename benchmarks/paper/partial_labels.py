@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.paper.hippocampus_views import ANTERIOR, POSTERIOR, list_people, make_view
-from benchmarks.paper.running import parse_arguments, run_experiment, write_report
+from benchmarks.running import parse_arguments, run_experiment, write_report
 
 RECIPE = Path(__file__).with_name("partial_labels.toml")
 TEST = 40

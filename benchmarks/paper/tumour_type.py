@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.paper.running import parse_arguments, run_experiment, write_report
+from benchmarks.running import parse_arguments, run_experiment, write_report
 
 RECIPE = Path(__file__).with_name("tumour_type.toml")
 

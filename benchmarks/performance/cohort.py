@@ -9,9 +9,7 @@ other in as many processes as the program uses, without nipype and without pages
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import os
 import shutil
 import sys
 import tempfile
@@ -20,9 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.pages import write_section
-from benchmarks.performance.timing import PAGE, Row, describe, run_command
-from benchmarks.provenance import describe_run
+from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, run_command
 from bids_film.inputs.folders import list_participants
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import AnalysisLevel, Options
@@ -40,14 +36,13 @@ ESTIMATE = (
 
 def main() -> None:
     """Run both ways and the growing cohorts, print the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--model", default="hippocampus")
     parser.add_argument("--most", type=int, default=max(STEPS), help="scans of the largest cohort")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE}")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(parser)
+    processes = arguments.threads
     labels = list_participants(arguments.dataset)
-    processes = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         loop = time_loop(arguments.dataset, work, labels[:COMPARED], arguments.model, processes)
@@ -61,19 +56,15 @@ def main() -> None:
     per_scan = (last.seconds - first.seconds) / (int(last.way.split()[0]) - 1)
     scans, nodes = CLUSTER
     minutes = (first.seconds + per_scan * scans / nodes) / 60
-    text = "\n\n".join(
-        [
-            f"{COMPARED} participants of {arguments.dataset.name}, {processes} processes:",
-            describe([loop, replace(compared, way="bids-film participant, pages included")]),
-            "How time and memory grow (peak memory is that of the largest process):",
-            describe(growth),
-            ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, minutes=minutes),
-            describe_run("performance/cohort.py", arguments.model),
-        ]
-    )
-    print(text)
-    if arguments.write:
-        write_section(PAGE, "cohort", text)
+    tables = {
+        f"{COMPARED} participants of {arguments.dataset.name}, {processes} processes": [
+            loop,
+            replace(compared, way="bids-film participant, pages included"),
+        ],
+        "How time and memory grow (peak memory is that of the largest process)": growth,
+    }
+    remark = ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, minutes=minutes)
+    publish("cohort", tables, arguments, arguments.model, remark=remark)
 
 
 def time_program(

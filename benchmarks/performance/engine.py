@@ -9,6 +9,7 @@ is not there is named as missing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,7 +19,7 @@ from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
 from benchmarks.performance.networks import run_network
-from benchmarks.performance.timing import Row, parse_arguments, publish, take_best
+from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, take_best
 from bids_film.inference.engine import Engine
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.unet import FilmUNet
@@ -31,7 +32,11 @@ ROI = (96, 96, 96)
 
 def main() -> None:
     """Time every way and print the table."""
-    arguments = parse_arguments(__doc__)
+    parser = make_parser(__doc__)
+    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
+    arguments = parse_arguments(parser)
+    if arguments.peers:
+        sys.path.append(arguments.peers)
     engine = Engine.load(find_model(MODEL), device="cpu", precision="fp32")
     torch.manual_seed(1)
     image = torch.rand(1, 1, *SHAPE)
@@ -57,9 +62,7 @@ def measure(engine: Engine, image: Tensor) -> Iterator[Row]:
         way="bids_film: metadata folded, channels last",
         seconds=take_best(lambda: run_network(engine.header, network, image[0])),
     )
-    yield Row(
-        way="the same network, plain PyTorch", seconds=take_best(lambda: told(image), repeats=1)
-    )
+    yield Row(way="the same network, plain PyTorch", seconds=take_best(lambda: told(image)))
     for overlap in (0.25, 0.5):
         yield Row(
             way="the same network, MONAI sliding_window_inference",
@@ -67,27 +70,23 @@ def measure(engine: Engine, image: Tensor) -> Iterator[Row]:
                 lambda overlap=overlap: sliding_window_inference(
                     image, ROI, 1, told, overlap=overlap, mode="gaussian"
                 ),
-                repeats=1,
             ),
             note=f"windows of {ROI[0]}³, overlap {overlap:g}",
         )
     channels, outputs = engine.header.network.channels, engine.header.network.out_channels
+    strides = [2] * (len(channels) - 1)
+    residual = UNet(3, 1, outputs, channels, strides, num_res_units=2).eval()
     yield Row(
         way="MONAI UNet of the same channels, whole volume",
-        seconds=take_best(
-            lambda: UNet(
-                3, 1, outputs, channels, [2] * (len(channels) - 1), num_res_units=2
-            ).eval()(image),
-            repeats=1,
-        ),
+        seconds=take_best(lambda: residual(image)),
         note="unconditioned",
     )
-    features = (*channels, channels[-1], channels[0])
-    features = (channels[0], *features)[:6] if len(channels) == 4 else (*channels, channels[0])  # noqa: PLR2004
+    # Its first width comes twice, and the last one is that of the features before the output.
+    features = (channels[0], *channels, channels[0])
     basic = BasicUNet(3, 1, outputs, features=features).eval()
     yield Row(
         way=f"MONAI BasicUNet, channels {list(features)}",
-        seconds=take_best(lambda: basic(image), repeats=1),
+        seconds=take_best(lambda: basic(image)),
         note="unconditioned",
     )
 
@@ -137,7 +136,7 @@ def time_nnunet(image: Tensor) -> Row:
     ).eval()  # fmt: skip
     return Row(
         way="nnU-Net's default 3-D network, one window",
-        seconds=take_best(lambda: network(image), repeats=1),
+        seconds=take_best(lambda: network(image)),
         note="unconditioned; 6 levels, 32 to 320 channels",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
-from benchmarks.performance.timing import Row, find_peak_mb, parse_arguments, publish
+from benchmarks.performance.timing import Row, find_peak_mb, make_parser, parse_arguments, publish
 from bids_film.images.resample import resize_argmax
 
 CHANNELS, SMALL, LARGE = 33, (128, 128, 96), (256, 256, 192)
@@ -27,7 +28,7 @@ def main() -> None:
     if len(sys.argv) == 3 and sys.argv[1] == "--way":  # noqa: PLR2004 (this script, as a child)
         _run_way(sys.argv[2])
         return
-    arguments = parse_arguments(__doc__)
+    arguments = parse_arguments(make_parser(__doc__))
     rows = []
     for way in WAYS:
         command = [sys.executable, "-m", "benchmarks.performance.labels", "--way", way]
@@ -68,8 +69,6 @@ WAYS: Mapping[str, Callable[[Probabilities], object]] = {
 
 
 def _run_way(way: str) -> None:
-    from time import perf_counter  # noqa: PLC0415
-
     probabilities = _draw_probabilities()
     started = perf_counter()
     WAYS[way](probabilities)

@@ -11,7 +11,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.performance.timing import Row, parse_arguments, publish, take_best
+from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, take_best
 from bids_film.images.measures import dice, hausdorff95_mm
 
 SHAPE, SPACING_MM = (192, 192, 160), (1.0, 1.0, 1.2)
@@ -19,7 +19,7 @@ SHAPE, SPACING_MM = (192, 192, 160), (1.0, 1.0, 1.2)
 
 def main() -> None:
     """Draw two masks, time both libraries and compare what they say."""
-    arguments = parse_arguments(__doc__)
+    arguments = parse_arguments(make_parser(__doc__))
     rng = np.random.default_rng(1)
     one, other = (_draw_blob(rng) for _ in range(2))
     ours = dice(one, other), hausdorff95_mm(one, other, SPACING_MM)

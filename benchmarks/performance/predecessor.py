@@ -9,16 +9,20 @@ two channels and 320 × 256 pixels, depth 4, three tumour types.
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 from pathlib import Path
 
 import torch
 
-from benchmarks.performance.timing import PAGE, Row, publish, take_best
+from benchmarks.performance.timing import (
+    REPEATS,
+    Row,
+    make_parser,
+    parse_arguments,
+    publish,
+    take_best,
+)
 from benchmarks.performance.training import make_step
-from bids_film.metadata.encoder import Encoded
 from bids_film.model.config import NetworkConfig
 from bids_film.model.folding import FoldedUNet
 from bids_film.model.unet import build_network, choose_memory_format, place_network
@@ -30,14 +34,11 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 def main() -> None:
     """Time both and print the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--python", required=True)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = parse_arguments(parser)
     child = Path(__file__).with_name("predecessor_child.py")
-    command = [arguments.python, str(child), *map(str, (arguments.threads, BATCH, *SIZE))]
+    command = [arguments.python, str(child), *map(str, (arguments.threads, REPEATS, BATCH, *SIZE))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     theirs = [float(word) for word in done.stdout.split()[-2:]]
     size = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}"
@@ -58,18 +59,15 @@ def time_ours() -> tuple[float, float]:
     vector, known = torch.eye(TYPES)[torch.arange(BATCH) % TYPES], torch.ones(BATCH, 1)
     loss = SegmentationLoss(parents=(0, 0), name="dice")
     annotated = torch.ones(BATCH, 1, dtype=torch.bool)
-    compiled = torch.compile(network)
-    step = make_step(network, lambda: loss([compiled(images, vector, known)], labels, annotated))
-    training = take_best(step, repeats=1)
+    step = make_step(network, lambda: loss([network(images, vector, known)], labels, annotated))
+    training = take_best(step)
     network.eval()
-    one = Encoded(vector=vector[0].numpy(), known=known[0].numpy())
 
     def predict() -> None:
-        told = [torch.from_numpy(part)[None] for part in (one.vector, one.known)]
-        FoldedUNet(network, network.modulations(*told))(images)
+        FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
 
     with torch.inference_mode():
-        return take_best(predict, repeats=2), training
+        return take_best(predict), training
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Times ivadomed's FiLMedUnet; run by an interpreter that has ivadomed, prints two numbers.
 
-PYTHON predecessor_child.py THREADS BATCH HEIGHT WIDTH
+PYTHON predecessor_child.py THREADS REPEATS BATCH HEIGHT WIDTH
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ivadomed.models import FiLMedUnet  # noqa: E402
 
 def main() -> None:
     """Time the forward pass, and a step with Dice loss and Adam."""
-    threads, batch, height, width = map(int, sys.argv[1:])
+    threads, repeats, batch, height, width = map(int, sys.argv[1:])
     torch.set_num_threads(threads)
     network = FiLMedUnet(2, 1, depth=4, n_metadata=3, film_layers=[1] * 10)
     images, target = (
@@ -39,19 +39,22 @@ def main() -> None:
         (1 - 2 * common / (predicted.sum() + target.sum())).backward()
         optimizer.step()
 
-    seconds = [take(step)]
+    seconds = [take(step, repeats)]
     network.eval()
     with torch.no_grad():
-        seconds.insert(0, take(lambda: network(images, told)))
+        seconds.insert(0, take(lambda: network(images, told), repeats))
     print(*seconds)
 
 
-def take(call: Callable[[], object]) -> float:
-    """Seconds of the second call."""
+def take(call: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of some calls, after one that does not count."""
     call()
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,20 @@ python -m benchmarks.performance.scan SCAN.nii.gz [--model NAME] [--threads N] [
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from pathlib import Path
 
 import torch
 
-from benchmarks.pages import write_section
 from benchmarks.performance.networks import run_network
-from benchmarks.performance.timing import PAGE, Row, describe, find_peak_mb, take_best
-from benchmarks.provenance import describe_run
+from benchmarks.performance.timing import (
+    Row,
+    find_peak_mb,
+    make_parser,
+    parse_arguments,
+    publish,
+    take_best,
+)
 from bids_film.derivatives.nifti import write_labels
 from bids_film.inference.engine import Engine
 from bids_film.inputs.nifti import read_volume
@@ -25,15 +28,11 @@ from bids_film.models import find_model
 
 def main() -> None:
     """Time the parts and the whole, print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("scan", type=Path)
     parser.add_argument("--model", default="brain")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
-    arguments = parser.parse_args()
-    engine = Engine.load(
-        find_model(arguments.model), device="cpu", precision="fp32", threads=arguments.threads
-    )
+    arguments = parse_arguments(parser)
+    engine = Engine.load(find_model(arguments.model), device="cpu", precision="fp32")
     encoded = engine.header.encoder.encode({})
     volume = read_volume(arguments.scan)
     prepared = engine.prepare(volume)
@@ -65,11 +64,7 @@ def main() -> None:
     spacing = " × ".join(f"{length:.3g}" for length in volume.grid.spacing_mm)
     inside = " × ".join(map(str, image.shape[1:]))
     title = f"A scan of {size} voxels of {spacing} mm; {arguments.model} sees it as {inside}"
-    text = f"{title}:\n\n{describe(rows)}\n\n{describe_run('performance/scan.py', arguments.model)}"
-    text += f" {arguments.threads} threads."
-    print(text)
-    if arguments.write:
-        write_section(PAGE, "scan", text)
+    publish("scan", {title: rows}, arguments, arguments.model)
 
 
 if __name__ == "__main__":

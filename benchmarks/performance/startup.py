@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.performance.timing import Row, parse_arguments, publish, run_command
+from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, run_command
 
 PROGRAM = (sys.executable, "-m", "bids_film")
 BARE = (
@@ -21,7 +21,7 @@ SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw")
 
 def main() -> None:
     """Make the datasets, time the commands, print the table."""
-    arguments = parse_arguments(__doc__)
+    arguments = parse_arguments(make_parser(__doc__))
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"
         make_dataset(small, participants=500, sessions=2, suffixes=SUFFIXES)

@@ -17,6 +17,7 @@ from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
 
 PAGE = "performance.md"
+REPEATS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +39,25 @@ class Row:
     note: str = ""
 
 
-def parse_arguments(doc: str | None, *, dataset: bool = False) -> argparse.Namespace:
-    """Read what the benchmarks have in common."""
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    if dataset:
-        parser.add_argument("dataset", help="BIDS dataset that is segmented")
+def make_parser(about: str | None) -> argparse.ArgumentParser:
+    """Take what the benchmarks have in common."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
-    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE}")
+    return parser
+
+
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the arguments and give torch as many threads as they say."""
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.peers:
-        sys.path.append(arguments.peers)
     return arguments
 
 
-def take_best(call: Callable[[], object], *, repeats: int = 3) -> float:
-    """Seconds of the fastest of some calls, after one that does not count."""
+def take_best(call: Callable[[], object]) -> float:
+    """Seconds of the fastest of `REPEATS` calls, after one that does not count."""
     call()
-    return min(_take_once(call) for _ in range(repeats))
+    return min(_take_once(call) for _ in range(REPEATS))
 
 
 def _take_once(call: Callable[[], object]) -> float:
@@ -108,13 +109,16 @@ def describe(rows: Sequence[Row]) -> str:
 
 
 def publish(
-    name: str, tables: Mapping[str, Sequence[Row]], arguments: argparse.Namespace, *models: str
+    name: str,
+    tables: Mapping[str, Sequence[Row]],
+    arguments: argparse.Namespace,
+    *models: str,
+    remark: str = "",
 ) -> None:
     """Print the tables, and put them into the page where that was asked for."""
     parts = [f"{title}:\n\n{describe(rows)}" for title, rows in tables.items()]
-    text = "\n\n".join(
-        [*parts, f"{describe_run(f'performance/{name}.py', *models)} {arguments.threads} threads."]
-    )
+    run = f"{describe_run(f'performance/{name}.py', *models)} {arguments.threads} threads."
+    text = "\n\n".join([*parts, *([remark] if remark else []), run])
     print(text)
     if arguments.write:
         write_section(PAGE, name, text)

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import subprocess
-import sys
 import tomllib
 from importlib.resources import files
-from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.provenance import describe_run
+from benchmarks.running import make_parser, run_program
 
 CONDITIONINGS = ("unconditioned", "constant", "film")
 SITE_COLUMN = "Site"
@@ -27,10 +25,7 @@ SITE_COLUMN = "Site"
 
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--report", type=Path)
+    parser = make_parser(__doc__)
     parser.add_argument("--threads", default="2")
     parser.add_argument("--steps", type=int, default=1500, help="of each training")
     parser.add_argument("--batch-size", type=int, default=8, help="slices a step")
@@ -65,13 +60,15 @@ def run_site(
         threads = ["--omp-nthreads", arguments.threads]
         model = folder / "model" / "spinalcord.safetensors"
         if not model.exists():
-            run(arguments.dataset, model.parent, "train", "--config-file", str(recipe), *threads)
+            run_program(
+                arguments.dataset, model.parent, "train", "--config-file", str(recipe), *threads
+            )
         chosen = ["--participant-label", *participants, "--model", str(model)]
         filters = folder / "filter.json"
         filters.write_text('{"run": "1"}\n', encoding="utf-8")
         chosen += ["--bids-filter-file", str(filters)]
-        run(arguments.dataset, folder / "out", "participant", *chosen, *threads)
-        run(arguments.dataset, folder / "out", "evaluate", *chosen)
+        run_program(arguments.dataset, folder / "out", "participant", *chosen, *threads)
+        run_program(arguments.dataset, folder / "out", "evaluate", *chosen)
     return pd.read_csv(table, sep="\t").assign(site=site, conditioning=conditioning)
 
 
@@ -89,13 +86,6 @@ def make_recipe(site: str, conditioning: str, arguments: argparse.Namespace) -> 
     if made["split"]["test"] != {SITE_COLUMN: [site]}:
         raise SystemExit("expected [split] to be the recipe's last section")
     return text
-
-
-def run(dataset: Path, output: Path, level: str, *options: str) -> None:
-    """Run the program as a user does."""
-    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
-    print("+", " ".join(command), flush=True)
-    subprocess.run(command, check=True)
 
 
 def describe(rows: pd.DataFrame, arguments: argparse.Namespace) -> str:

@@ -5,15 +5,11 @@ python -m benchmarks.tumor.held_out BRISC WORK [--model NAME|FILE] [--report FIL
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.provenance import describe_run
+from benchmarks.running import make_parser, run_program, write_report
 from bids_film.evaluation.statistics import bootstrap_mean
 from bids_film.model.header import read_header
 from bids_film.models import find_model
@@ -24,26 +20,18 @@ MEASURES = ("dice", "surface_dice", "hd95_mm")
 
 def main() -> None:
     """Evaluate on the test part, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--model", default="tumor")
-    parser.add_argument("--report", type=Path)
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, model="tumor").parse_args()
     header = read_header(find_model(arguments.model))
-    command = [sys.executable, "-m", "bids_film", str(arguments.dataset), str(arguments.work)]
-    command += ["evaluate", "--part", "test", "--model", arguments.model]
     path = arguments.work / f"evaluation_seg-{header.name}.tsv"
     if not path.exists():
-        subprocess.run(command, check=True)
+        options = ["--part", "test", "--model", arguments.model]
+        run_program(arguments.dataset, arguments.work, "evaluate", *options)
     rows = pd.read_csv(path, sep="\t", dtype=str)
-    text = "\n".join(describe(rows, header.version, arguments.model))
-    print(text)
-    if arguments.report:
-        arguments.report.write_text(text, encoding="utf-8")
+    text = "\n".join(describe(rows, header.version))
+    write_report(arguments.report, text, arguments.model, script="tumor/held_out.py")
 
 
-def describe(rows: pd.DataFrame, version: str, model: str) -> Iterator[str]:
+def describe(rows: pd.DataFrame, version: str) -> Iterator[str]:
     """Write the table in Markdown."""
     yield f"# Tumour model {version} on the test slices of BRISC"
     yield ""
@@ -61,8 +49,6 @@ def describe(rows: pd.DataFrame, version: str, model: str) -> Iterator[str]:
         cells = [_describe_mean(part, measure) for measure in MEASURES]
         missed = (part["dice"].astype(float) < 0.1).mean()  # noqa: PLR2004 (as good as not found)
         yield f"| {name} | {len(part)} | {' | '.join(cells)} | {missed:.1%} |"
-    yield ""
-    yield describe_run("tumor/held_out.py", model)
     yield ""
 
 

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_film.images.intensity import MASKED_SHARE
 from bids_film.images.measures import bounding_box
 
 Value = TypeVar("Value", bound=np.generic)
 
-_MASKED_SHARE = 0.1
 _MARGIN_MM = 10.0
 
 
@@ -75,7 +75,7 @@ def find_frame(
     inside = images[0] != 0
     for image in images[1:]:
         inside |= image != 0
-    if not inside.any() or inside.mean() > 1 - _MASKED_SHARE:
+    if not inside.any() or inside.mean() > 1 - MASKED_SHARE:
         return Frame(start=(0,) * len(shape), shape=shape)
     margins = [math.ceil(_MARGIN_MM / length) for length in spacing_mm]
     limits = [
@@ -115,9 +115,9 @@ def paste(data: NDArray[Value], frame: Frame, shape: Sequence[int]) -> NDArray[V
     shape : Sequence[int]
         Of the grid.
     """
-    target = frame.overlap(shape)
     if frame.shape == tuple(shape) and not any(frame.start):
         return data
+    target = frame.overlap(shape)
     result = np.zeros(tuple(shape), data.dtype)
     result[target] = data[frame.localise(target)]
     return result

@@ -16,7 +16,8 @@ so 0 is the floor, and background is 0 whether a scan's skull is stripped or not
 
 _SAMPLES = 500_000
 _ENOUGH_SAMPLES = 50_000
-_MASKED_SHARE = 0.1
+MASKED_SHARE = 0.1
+"""Zeros among the voxels from which on they are what was masked out."""
 
 
 def normalise(
@@ -58,7 +59,7 @@ def normalise(
     scaled /= np.float32(high - low)
     if foreground == "nonzero" and low < 0 < high:
         background = image == 0
-        if background.mean() > _MASKED_SHARE:
+        if background.mean() > MASKED_SHARE:
             scaled[background] = 0
     return scaled
 

@@ -194,6 +194,16 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
     return tuple(box)
 
 
+def grow_box(
+    box: Sequence[slice], margins: Sequence[int], shape: Sequence[int]
+) -> tuple[slice, ...]:
+    """Add a margin of voxels on both sides of each axis, as far as the grid goes."""
+    return tuple(
+        slice(max(0, part.start - margin), min(length, part.stop + margin))
+        for part, margin, length in zip(box, margins, shape, strict=True)
+    )
+
+
 def _surface_points_mm(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """Voxel centres of the surface along the image's axes, shape (n, axes)."""
     box = bounding_box(mask)

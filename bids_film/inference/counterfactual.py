@@ -17,7 +17,7 @@ from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import StructureChange
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import SlicePlane, plan_ras, reorient
-from bids_film.images.measures import bounding_box, dice
+from bids_film.images.measures import bounding_box, dice, grow_box
 from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.metadata.fields import CategoricalField
 
@@ -108,12 +108,10 @@ def find_surroundings(
     inside = bounding_box(ordered > 0)
     if inside[0].stop == 0:
         return None
-    box = []
-    for part, length, spacing_mm in zip(inside, plan.shape, plan.spacing_mm, strict=True):
-        margin = math.ceil(MARGIN_MM / spacing_mm)
-        box.append(slice(max(0, part.start - margin), min(length, part.stop + margin)))
-    voxels = math.prod(part.stop - part.start for part in box)
-    return (box[0], box[1], box[2]) if voxels <= math.prod(plan.shape) / 2 else None
+    margins = [math.ceil(MARGIN_MM / length_mm) for length_mm in plan.spacing_mm]
+    x, y, z = grow_box(inside, margins, plan.shape)
+    voxels = math.prod(part.stop - part.start for part in (x, y, z))
+    return (x, y, z) if voxels <= math.prod(plan.shape) / 2 else None
 
 
 def compare_labels(

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from bids_film.domain.labels import LabelTable
 from bids_film.images.components import fill_holes, keep_largest
+from bids_film.images.measures import grow_box
 from bids_film.model.config import Postprocessing
 
 Labels = NDArray[np.uint16]
@@ -66,7 +67,7 @@ def _close(labels: Labels) -> None:
     holes, _ = ndimage.label(fill_holes(inside) & ~inside)
     for number, box in enumerate(ndimage.find_objects(holes), start=1):
         # One voxel more on each side holds the structures that enclose the hole.
-        around = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
+        around = grow_box(box, [1] * labels.ndim, labels.shape)
         own, hole = labels[around], holes[around] == number
         nearest = ndimage.distance_transform_edt(
             own == 0, return_distances=False, return_indices=True

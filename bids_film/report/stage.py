@@ -19,7 +19,7 @@ from PIL import Image
 from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import Plan, plan_ras, reorient
-from bids_film.images.measures import bounding_box
+from bids_film.images.measures import bounding_box, grow_box
 from bids_film.report.contours import outline
 
 _STACK_ANISOTROPY = 3.0
@@ -149,13 +149,14 @@ def _surroundings(
     inside = bounding_box(labels > 0)
     if inside[0].stop == 0:
         inside = tuple(slice(0, length) for length in labels.shape)
-    ranges = []
-    for part, length, spacing in zip(inside, labels.shape, spacing_mm, strict=True):
-        first, last = part.start, part.stop
-        margin_mm = _MARGIN * (last - first) * spacing
-        margin = round(min(max(margin_mm, _SMALLEST_MARGIN_MM), _LARGEST_MARGIN_MM) / spacing)
-        ranges.append(slice(max(0, first - margin), min(length, last + margin)))
-    return ranges[0], ranges[1], ranges[2]
+    margins = []
+    for part, spacing in zip(inside, spacing_mm, strict=True):
+        margin_mm = _MARGIN * (part.stop - part.start) * spacing
+        margins.append(
+            round(min(max(margin_mm, _SMALLEST_MARGIN_MM), _LARGEST_MARGIN_MM) / spacing)
+        )
+    x, y, z = grow_box(inside, margins, labels.shape)
+    return x, y, z
 
 
 def find_stored_index(plan: Plan, axis: int, position: int) -> int:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from bids_film.inference.engine import find_device, has_bfloat16
@@ -20,7 +19,6 @@ from bids_film.training.examples import Batch, Example
 from bids_film.training.label_maps import (
     LabelMap,
     check_synthesis,
-    draw_synthetic,
     draw_values,
     make_synthesis_sampler,
 )
@@ -41,17 +39,16 @@ from bids_film.training.sampling import Sampler, make_sampler
 from bids_film.training.start import Start, copy_weights, describe_start, find_start, fit_encoder
 from bids_film.training.team import Team, join_team, own_device
 from bids_film.training.validation import (
+    SCANS_PER_MAP,
     Case,
     check_cases,
+    draw_validation,
     make_case,
     measure_agreement,
     validate_cases,
 )
 
 Measured = TypeVar("Measured")
-
-_VALIDATION_SEED = 2**31
-"""Keeps the synthetic scans of validation apart from those of any training step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +142,7 @@ def fit_to_label_maps(
     validation: Sequence[LabelMap],
     machine: Machine,
     *,
-    scans_per_map: int = 6,
+    scans_per_map: int = SCANS_PER_MAP,
 ) -> Path:
     """Train on synthetic scans of label maps and write the model; otherwise `fit_to_examples`.
 
@@ -161,7 +158,7 @@ def fit_to_label_maps(
         start=start,
         encoder=encoder,
         sampler=make_synthesis_sampler(training, recipe, encoder),
-        cases=list(draw_cases(validation or training, recipe, scans_per_map)),
+        cases=draw_validation(validation or training, recipe, scans_per_map),
         volumes_ml=measure_label_maps(training, check_synthesis(recipe)[0].targets),
         record={
             "training": list_label_maps(training),
@@ -169,22 +166,6 @@ def fit_to_label_maps(
         },
     )
     return _fit(recipe, material, machine)
-
-
-def draw_cases(sources: Sequence[LabelMap], recipe: Recipe, count: int) -> Iterator[Case]:
-    """Draw some synthetic scans of each label map, always the same ones, to validate on."""
-    settings, spacing_mm = check_synthesis(recipe)
-    rng = np.random.default_rng((recipe.training.seed, _VALIDATION_SEED))
-    x, y, z = recipe.preprocessing.patch
-    for source in sources:
-        for _ in range(count):
-            drawn = draw_synthetic(source, settings, rng, patch=(x, y, z), spacing_mm=spacing_mm)
-            yield Case(
-                image=drawn.image.numpy(),
-                labels=drawn.labels.numpy().astype(np.uint8),
-                annotated=(True,) * len(recipe.structures),
-                values=drawn.metadata,
-            )
 
 
 def _fit(recipe: Recipe, material: Material, machine: Machine) -> Path:

@@ -84,10 +84,10 @@ def measure_examples(examples: Sequence[Example], recipe: Recipe) -> dict[str, t
 
     Empty for a network of slices: their number says how much was imaged, not how large it is.
     """
-    labels = recipe.label_table
-    volumes: dict[str, list[float]] = {}
     if recipe.network.dimensions == 2:  # noqa: PLR2004 (slices)
         return {}
+    labels = recipe.label_table
+    volumes: dict[str, list[float]] = {}
     for example in examples:
         counts = np.bincount(example.labels.ravel(), minlength=len(labels) + 1)
         voxel_ml = math.prod(example.spacing_mm) / 1000

@@ -206,8 +206,8 @@ class TrainingSettings:
     start_from : str
         Name or file of a model whose weights are the first ones; random ones if empty.
     compile : bool
-        Compile the network before it is trained (torch.compile): a fifth faster in 3-D on a CPU,
-        after a minute. Needs a C++ compiler.
+        Compile the network before it is trained (torch.compile), which takes a minute and a C++
+        compiler. Whether it gains depends on the processor.
     """
 
     seed: int = 1

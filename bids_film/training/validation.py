@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,13 @@ from bids_film.model.prompts import fix_metadata
 from bids_film.model.rounding import RoundedConvolutions
 from bids_film.model.unet import FilmUNet
 from bids_film.training.examples import Example, MetadataValues
+from bids_film.training.label_maps import LabelMap, check_synthesis, draw_synthetic
+from bids_film.training.recipe import Recipe
+from bids_film.training.synthesis_settings import SynthesisSettings
 
+SCANS_PER_MAP = 6
+_VALIDATION_SEED = 2**31
+"""Keeps the synthetic scans of validation apart from those of any training step."""
 _AGREEMENT_SCANS = 24
 
 
@@ -53,6 +59,36 @@ def make_case(example: Example) -> Case:
         annotated=tuple(example.annotated.tolist()),
         values=example.values,
     )
+
+
+def draw_validation(
+    sources: Sequence[LabelMap], recipe: Recipe, scans_per_map: int = SCANS_PER_MAP
+) -> list[Case]:
+    """Draw the synthetic scans to validate on, always the same ones."""
+    settings, _ = check_synthesis(recipe)
+    rng = np.random.default_rng((recipe.training.seed, _VALIDATION_SEED))
+    repeated = [source for source in sources for _ in range(scans_per_map)]
+    return list(draw_cases(repeated, settings, recipe.preprocessing, rng))
+
+
+def draw_cases(
+    sources: Iterable[LabelMap],
+    settings: SynthesisSettings,
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+) -> Iterator[Case]:
+    """Draw one synthetic scan of each of some label maps."""
+    x, y, z = preprocessing.patch
+    for source in sources:
+        drawn = draw_synthetic(
+            source, settings, rng, patch=(x, y, z), spacing_mm=preprocessing.spacing_mm[0]
+        )
+        yield Case(
+            image=drawn.image.numpy(),
+            labels=drawn.labels.numpy().astype(np.uint8),
+            annotated=(True,) * len(settings.targets),
+            values=drawn.metadata,
+        )
 
 
 def check_cases(cases: Sequence[Case], labels: LabelTable) -> None:

@@ -1,0 +1,50 @@
+"""What scripts share that run the program as a user does: arguments, commands, reports."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.provenance import describe_run
+
+
+def make_parser(about: str | None, *, model: str = "") -> argparse.ArgumentParser:
+    """Take a dataset, the working folder and where the report goes, and a model by default."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("work", type=Path, help="keeps what is made, to go on from")
+    parser.add_argument("--report", type=Path, help="writes the tables in Markdown")
+    if model:
+        parser.add_argument("--model", default=model, help="name or file (default: %(default)s)")
+    return parser
+
+
+def parse_arguments(about: str | None) -> argparse.Namespace:
+    """Read the arguments of a script that trains."""
+    parser = make_parser(about)
+    parser.add_argument("--threads", default="2")
+    return parser.parse_args()
+
+
+def run_program(dataset: Path, output: Path, level: str, *options: str) -> None:
+    """Run ``bids-film`` and end with it where it fails."""
+    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
+    print("+", *command[2:], flush=True)
+    subprocess.run(command, check=True)
+
+
+def run_experiment(dataset: Path, output: Path, recipe: Path, *, threads: str) -> str:
+    """Run ``bids-film experiment`` and read its tables."""
+    options = ["--config-file", str(recipe), "--omp-nthreads", threads]
+    run_program(dataset, output, "experiment", *options)
+    return (output / "experiment.md").read_text(encoding="utf-8")
+
+
+def write_report(path: Path | None, results: str, *models: str, script: str) -> None:
+    """Print results with what they were made by; write them where a report is asked for."""
+    text = f"{results}\n{describe_run(script, *models)}\n"
+    sys.stdout.write(text)
+    if path:
+        path.write_text(text, encoding="utf-8")
