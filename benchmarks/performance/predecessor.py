@@ -10,9 +10,11 @@ two channels and 320 × 256 pixels, depth 4, three tumour types.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks.performance.timing import (
     REPEATS,
@@ -40,17 +42,17 @@ def main() -> None:
     child = Path(__file__).with_name("predecessor_child.py")
     command = [arguments.python, str(child), *map(str, (arguments.threads, REPEATS, BATCH, *SIZE))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    theirs = [float(word) for word in done.stdout.split()[-2:]]
-    size = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}"
-    titles = f"Prediction, {size}, float32", f"A step of training, {size}, float32"
+    predicted, trained = (float(word) for word in done.stdout.split()[-2:])
+    own, steps = time_ours()
+    size, peer = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}", "ivadomed 2.9.10"
     tables = {
-        title: [Row(way="bids_film", seconds=own), Row(way="ivadomed 2.9.10", seconds=their)]
-        for title, own, their in zip(titles, time_ours(), theirs, strict=True)
+        f"Prediction, {size}, float32": [own, Row(way=peer, seconds=predicted)],
+        f"A step of training, {size}, float32": [*steps, Row(way=peer, seconds=trained)],
     }
     publish("predecessor", tables, arguments)
 
 
-def time_ours() -> tuple[float, float]:
+def time_ours() -> tuple[Row, list[Row]]:
     """Time the prediction of one scan's slices, and a step with a type for each image."""
     config = NetworkConfig(dimensions=2, in_channels=2, channels=CHANNELS, out_channels=2)
     network = place_network(build_network(config, [(0, TYPES)]), torch.device("cpu"))
@@ -59,15 +61,21 @@ def time_ours() -> tuple[float, float]:
     vector, known = torch.eye(TYPES)[torch.arange(BATCH) % TYPES], torch.ones(BATCH, 1)
     loss = SegmentationLoss(parents=(0, 0), name="dice")
     annotated = torch.ones(BATCH, 1, dtype=torch.bool)
-    step = make_step(network, lambda: loss([network(images, vector, known)], labels, annotated))
-    training = take_best(step)
+    forwards = {"bids_film": network, "bids_film, compiled": torch.compile(network)}
+    steps = []
+    for way, forward in forwards.items():
+
+        def lose(forward: Callable[..., Tensor] = forward) -> Tensor:
+            return loss([forward(images, vector, known)], labels, annotated)
+
+        steps.append(Row(way=way, seconds=take_best(make_step(network, lose))))
     network.eval()
 
     def predict() -> None:
         FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
 
     with torch.inference_mode():
-        return take_best(predict), training
+        return Row(way="bids_film", seconds=take_best(predict)), steps
 
 
 if __name__ == "__main__":

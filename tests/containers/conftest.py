@@ -116,7 +116,7 @@ def sif(image: str, place: Path) -> Path:
 @pytest.fixture
 def folder(place: Path, request: pytest.FixtureRequest) -> Path:
     """Folder of one test in which every account may write."""
-    name = "".join(c if c.isalnum() else "_" for c in request.node.name)
+    name = "".join(c if c.isalnum() else "_" for c in request.node.nodeid)
     return field.make_open_folder(place / name)
 
 
