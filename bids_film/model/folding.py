@@ -17,8 +17,10 @@ from bids_film.model.blocks import ConvUnit, DecoderLevel, EncoderLevel, MergeUn
 from bids_film.model.film import Modulation
 from bids_film.model.unet import FilmUNet
 
-_CONV = {4: functional.conv2d, 5: functional.conv3d}
-_CONV_TRANSPOSE = {4: functional.conv_transpose2d, 5: functional.conv_transpose3d}
+_CONV = {2: functional.conv2d, 3: functional.conv3d}
+_CONV_TRANSPOSE = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
+
+_HAS_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def can_fold(network: FilmUNet) -> bool:
@@ -44,7 +46,7 @@ class FoldedUNet:
         self._encoder = [_fold_encoder(level, upcoming) for level in network.encoder]
         self._decoder = [_fold_decoder(level, upcoming) for level in network.decoder]
         self._dropout = network.dropout
-        self._head = network.head
+        self._head = _Conv(*network.head.parameters())
 
     def __call__(self, image: Tensor) -> Tensor:
         """Predict as `FilmUNet.segment` does.
@@ -69,49 +71,73 @@ class FoldedUNet:
         features = self._dropout(skips.pop())
         for merge, unit in self._decoder:
             features = unit(merge(skips.pop(), features))
-        logits: Tensor = self._head(features)
-        return logits
+        return self._head(features)
 
 
 class _Conv:
-    """Convolution → ReLU."""
+    """Convolution that keeps the size, by oneDNN where it can be."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
+        self._dimensions = weight.dim() - 2
+        self._padding = [weight.shape[-1] // 2] * self._dimensions
 
     def __call__(self, features: Tensor) -> Tensor:
-        conv = _CONV[self._weight.dim()]
-        return conv(features, self._weight, self._bias, padding=1).relu_()
+        if _can_ask_onednn(features):
+            ones = [1] * self._dimensions
+            weight, bias = self._weight, self._bias
+            return torch.mkldnn_convolution(features, weight, bias, self._padding, ones, ones, 1)
+        conv = _CONV[self._dimensions]
+        return conv(features, self._weight, self._bias, padding=self._padding)
+
+
+def _can_ask_onednn(features: Tensor) -> bool:
+    """Whether oneDNN may be called by name.
+
+    Left to itself, torch 2 computes a single scan's first, last and coarsest layers by a path that
+    is two to three times slower, as it thinks them small (`use_mkldnn` in its Convolution.cpp).
+    """
+    plain = features.device.type == "cpu" and features.dtype == torch.float32
+    return plain and _HAS_ONEDNN and not torch.is_autocast_enabled("cpu")
+
+
+class _Unit:
+    """Convolution → ReLU."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._conv = _Conv(weight, bias)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return self._conv(features).relu_()
 
 
 class _Merge:
     """Skip connection and deeper features → ReLU."""
 
     def __init__(self, skip: Tensor, deep: Tensor, bias: Tensor) -> None:
-        self._skip, self._deep, self._bias = skip, deep, bias
+        self._skip, self._deep = _Conv(skip, bias), deep
 
     def __call__(self, skip: Tensor, deep: Tensor) -> Tensor:
-        conv, upsample = _CONV[self._skip.dim()], _CONV_TRANSPOSE[self._skip.dim()]
-        features = conv(skip, self._skip, self._bias, padding=1)
-        return features.add_(upsample(deep, self._deep, stride=2, padding=1)).relu_()
+        upsample = _CONV_TRANSPOSE[self._deep.dim() - 2]
+        return self._skip(skip).add_(upsample(deep, self._deep, stride=2, padding=1)).relu_()
 
 
 def _fold_encoder(
     level: nn.Module, upcoming: Iterator[Modulation | None]
-) -> tuple[nn.Module, list[_Conv]]:
+) -> tuple[nn.Module, list[_Unit]]:
     assert isinstance(level, EncoderLevel)  # noqa: S101 (tells the type checker)
     return level.pool, [_fold_unit(unit, next(upcoming)) for unit in (level.first, level.second)]
 
 
-def _fold_decoder(level: nn.Module, upcoming: Iterator[Modulation | None]) -> tuple[_Merge, _Conv]:
+def _fold_decoder(level: nn.Module, upcoming: Iterator[Modulation | None]) -> tuple[_Merge, _Unit]:
     assert isinstance(level, DecoderLevel)  # noqa: S101 (tells the type checker)
     merge = _fold_merge(level.first, next(upcoming))
     return merge, _fold_unit(level.second, next(upcoming))
 
 
-def _fold_unit(unit: ConvUnit, modulation: Modulation | None) -> _Conv:
+def _fold_unit(unit: ConvUnit, modulation: Modulation | None) -> _Unit:
     scale, shift = _find_constants(unit.norm, modulation)
-    return _Conv(_scale(unit.conv, scale, axis=0), shift)
+    return _Unit(_scale(unit.conv, scale, axis=0), shift)
 
 
 def _fold_merge(unit: MergeUnit, modulation: Modulation | None) -> _Merge:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_CONVOLUTIONS = (torch.conv2d, torch.conv3d, torch.conv_transpose2d, torch.conv_transpose3d)
+_CONVOLUTIONS = (
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+    torch.mkldnn_convolution,
+)
 
 
 class RoundedConvolutions(TorchFunctionMode):

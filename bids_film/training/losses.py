@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -80,10 +80,14 @@ class SegmentationLoss:
         if not bool(annotated.all()):
             log_probabilities = _merge_unannotated(log_probabilities, annotated, self.parents)
         loss = log_probabilities.new_zeros(())
-        if "ce" in self.name.split("+"):
+        with_cross_entropy = "ce" in self.name.split("+")
+        if with_cross_entropy:
             loss = loss + _cross_entropy(log_probabilities, labels)
         if self.name != "ce":
             overlap = measure_overlap(log_probabilities.exp(), labels, annotated)
+            # Near zero, the Dice of an absent structure is far steeper than that of a present one:
+            # a small structure would never be found. The cross-entropy tells of absence.
+            overlap = overlap.without_absent() if with_cross_entropy else overlap
             loss = loss + (overlap.focal_tversky if "tversky" in self.name else 1 - overlap.dice)
         return loss
 
@@ -100,13 +104,17 @@ class Overlap:
     both, predicted, reference : Tensor
         Shape (structures,).
     present : Tensor
-        Which structures are annotated in the batch, bool, shape (structures,).
+        Which structures count: those annotated in the batch, bool, shape (structures,).
     """
 
     both: Tensor
     predicted: Tensor
     reference: Tensor
     present: Tensor
+
+    def without_absent(self) -> Overlap:
+        """Leave out the structures of which the reference has no voxel."""
+        return replace(self, present=self.present & (self.reference > 0))
 
     @property
     def dice(self) -> Tensor:

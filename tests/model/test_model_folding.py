@@ -9,6 +9,7 @@ from bids_film.metadata.encoder import Encoded
 from bids_film.model.config import NetworkConfig
 from bids_film.model.folding import FoldedUNet, can_fold
 from bids_film.model.prompts import fix_metadata
+from bids_film.model.rounding import RoundedConvolutions
 from bids_film.model.unet import FilmUNet, build_network
 
 SPANS = ((0, 2), (2, 5))
@@ -92,3 +93,14 @@ def test_what_cannot_be_folded_runs_as_it_is() -> None:
     )
     expected = instance(images, vector.expand(2, -1), known.expand(2, -1))
     torch.testing.assert_close(segment(images), expected)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_its_convolutions_are_rounded_where_bfloat16_is_emulated(dimensions: int) -> None:
+    network = make_trained(dimensions=dimensions)
+    folded = FoldedUNet(network, network.modulations(torch.rand(1, 5), torch.ones(1, 2)))
+    image = torch.randn(1, 1, *[16] * dimensions)
+    assert not torch.equal(folded(image), folded(image).bfloat16().float())
+    with RoundedConvolutions():
+        assert torch.equal(folded(image), folded(image).bfloat16().float())

@@ -123,6 +123,25 @@ def test_focal_tversky_minds_a_missed_voxel_more_than_an_added_one() -> None:
     assert loss([logits[0]], labels, annotated) > loss([logits[1]], labels, annotated) + 0.02
 
 
+def test_patches_without_a_small_structure_do_not_undo_what_those_with_it_teach() -> None:
+    """What is hardly known yet is pulled up where it is, harder than pushed down elsewhere."""
+    annotated = torch.ones(1, 1, dtype=torch.bool)
+    loss = SegmentationLoss(parents=(0, 0))
+    slopes = []
+    for voxels in (10, 0):
+        labels = torch.zeros(1, 200, 200, dtype=torch.long)
+        labels[0, 0, :voxels] = 1
+        logits = torch.zeros(1, 2, 200, 200)
+        logits[0, 1] = -30
+        logits[0, 1, :10, :10] = -5
+        logits.requires_grad_()
+        loss([logits], labels, annotated).backward()
+        assert logits.grad is not None
+        slopes.append(logits.grad[0, 1, 0, :10].sum().item())
+    pulled, pushed = slopes
+    assert pulled < 0 < pushed < -pulled
+
+
 def test_coarser_levels_are_compared_with_coarser_labels_and_count_less() -> None:
     _, labels = make_batch()
     annotated = torch.ones(2, 3, dtype=torch.bool)
