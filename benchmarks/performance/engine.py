@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -25,44 +26,82 @@ from bids_film.metadata.encoder import Encoded
 from bids_film.model.unet import FilmUNet
 from bids_film.models import find_model
 
-MODEL = "brain"
-SHAPE = (128, 128, 96)
 ROI = (96, 96, 96)
+SIZES = {"brain": (128, 128, 96), "spinalcord": (256, 256, 192)}
+"""Model to a volume in its network's space; slice by slice where it is a 2-D one."""
+SLICES_AT_ONCE = 64
+LEVELS = 5
+"""Of MONAI's BasicUNet."""
 
 
 def main() -> None:
-    """Time every way and print the table."""
+    """Time every way and print the tables."""
     parser = make_parser(__doc__)
     parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
     arguments = parse_arguments(parser)
     if arguments.peers:
         sys.path.append(arguments.peers)
-    engine = Engine.load(find_model(MODEL), device="cpu", precision="fp32")
-    torch.manual_seed(1)
-    image = torch.rand(1, 1, *SHAPE)
-    with torch.inference_mode():
-        rows = list(measure(engine, image))
-        rows += try_peer(
-            "OpenVINO, the same network, float32",
-            lambda: time_openvino(engine, image, arguments.threads),
-        )
-        rows += try_peer("nnU-Net's default 3-D network", lambda: time_nnunet(image))
-    size, count = " × ".join(map(str, SHAPE)), len(engine.header.labels)
-    title = f"Network part of {size} voxels, 3-D, {count} structures, float32"
-    publish("engine", {title: rows}, arguments, MODEL)
+    tables = {}
+    for model, shape in SIZES.items():
+        engine = Engine.load(find_model(model), device="cpu", precision="fp32")
+        torch.manual_seed(1)
+        image = torch.rand(1, 1, *shape)
+        dimensions, count = engine.header.network.dimensions, len(engine.header.labels)
+        size = " × ".join(map(str, shape))
+        title = f"{model}: {size} voxels, {dimensions}-D, {count} structures, float32"
+        with torch.inference_mode():
+            tables[title] = list(measure(engine, image, arguments.threads))
+    publish("engine", tables, arguments, *SIZES)
 
 
-def measure(engine: Engine, image: Tensor) -> Iterator[Row]:
-    """Time the model's network in this program, in plain torch, and in MONAI's inferer."""
-    network = FilmUNet(engine.header.network, engine.header.encoder.spans).eval()
+def measure(engine: Engine, image: Tensor, threads: int) -> Iterator[Row]:
+    """Time the model's network in this program, and everywhere else."""
+    config = engine.header.network
+    planar = config.dimensions == 2  # noqa: PLR2004 (slices)
+    network = FilmUNet(config, engine.header.encoder.spans).eval()
     encoded = engine.header.encoder.encode({})
     told = tell(network, encoded)
+    slices = image[0].permute(3, 0, 1, 2).contiguous()
+    batches = slices.split(SLICES_AT_ONCE) if planar else (image,)
+
+    def run(network: Callable[[Tensor], object]) -> float:
+        return take_best(lambda: [network(batch) for batch in batches])
 
     yield Row(
         way="bids_film: metadata folded, channels last",
         seconds=take_best(lambda: run_network(engine.header, network, image[0])),
     )
-    yield Row(way="the same network, plain PyTorch", seconds=take_best(lambda: told(image)))
+    yield Row(way="the same network, plain PyTorch", seconds=run(told), note="logits only")
+    if not planar:
+        yield from measure_windows(told, image)
+    channels, outputs = config.channels, config.out_channels
+    strides = [2] * (len(channels) - 1)
+    residual = UNet(config.dimensions, 1, outputs, channels, strides, num_res_units=2).eval()
+    yield Row(
+        way="MONAI UNet of the same channels",
+        seconds=run(residual),
+        note="unconditioned, logits only; no layer at full resolution but the last",
+    )
+    # It has five levels, and the last width is that of the features before the output.
+    features = (*[channels[0]] * (LEVELS - len(channels)), *channels, channels[0])
+    basic = BasicUNet(config.dimensions, 1, outputs, features=features).eval()
+    yield Row(
+        way=f"MONAI BasicUNet, channels {list(features)}",
+        seconds=run(basic),
+        note="unconditioned, logits only",
+    )
+    told_apart = (torch.from_numpy(part)[None] for part in (encoded.vector, encoded.known))
+    inputs = (batches[0][:1], *told_apart)
+    yield from try_peer(
+        "OpenVINO, the same network, float32",
+        lambda: time_openvino(network, inputs, run, threads),
+    )
+    if not planar:
+        yield from try_peer("nnU-Net's default 3-D network", lambda: time_nnunet(image))
+
+
+def measure_windows(told: Callable[[Tensor], Tensor], image: Tensor) -> Iterator[Row]:
+    """Time MONAI's inferer, window by window."""
     for overlap in (0.25, 0.5):
         yield Row(
             way="the same network, MONAI sliding_window_inference",
@@ -71,24 +110,8 @@ def measure(engine: Engine, image: Tensor) -> Iterator[Row]:
                     image, ROI, 1, told, overlap=overlap, mode="gaussian"
                 ),
             ),
-            note=f"windows of {ROI[0]}³, overlap {overlap:g}",
+            note=f"windows of {ROI[0]}³, overlap {overlap:g}, logits only",
         )
-    channels, outputs = engine.header.network.channels, engine.header.network.out_channels
-    strides = [2] * (len(channels) - 1)
-    residual = UNet(3, 1, outputs, channels, strides, num_res_units=2).eval()
-    yield Row(
-        way="MONAI UNet of the same channels, whole volume",
-        seconds=take_best(lambda: residual(image)),
-        note="unconditioned",
-    )
-    # Its first width comes twice, and the last one is that of the features before the output.
-    features = (channels[0], *channels, channels[0])
-    basic = BasicUNet(3, 1, outputs, features=features).eval()
-    yield Row(
-        way=f"MONAI BasicUNet, channels {list(features)}",
-        seconds=take_best(lambda: basic(image)),
-        note="unconditioned",
-    )
 
 
 def tell(network: FilmUNet, encoded: Encoded) -> Callable[[Tensor], Tensor]:
@@ -107,21 +130,28 @@ def try_peer(way: str, measure_peer: Callable[[], Row]) -> Iterator[Row]:
         print(f"{way}: not measured, {problem}")
 
 
-def time_openvino(engine: Engine, image: Tensor, threads: int) -> Row:
+def time_openvino(
+    network: FilmUNet,
+    inputs: tuple[Tensor, ...],
+    run: Callable[[Callable[[Tensor], object]], float],
+    threads: int,
+) -> Row:
     """Convert the network, metadata as an input, and time what OpenVINO makes of it."""
     import openvino  # noqa: PLC0415 (a peer that may be missing)
 
-    network = FilmUNet(engine.header.network, engine.header.encoder.spans).eval()
-    encoded = engine.header.encoder.encode({})
-    inputs = (image, *(torch.from_numpy(part)[None] for part in (encoded.vector, encoded.known)))
+    started = perf_counter()
     model = openvino.convert_model(network, example_input=inputs)
+    model.reshape(
+        {port: [-1, *part.shape[1:]] for port, part in zip(model.inputs, inputs, strict=True)}
+    )
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
-    arrays = [np.asarray(part) for part in inputs]
+    seconds = perf_counter() - started
+    told = [np.asarray(part) for part in inputs[1:]]
     return Row(
         way="OpenVINO, the same network, float32",
-        seconds=take_best(lambda: request.infer(arrays)),
-        note="metadata as an input, logits only",
+        seconds=run(lambda images: request.infer([np.asarray(images), *told])),
+        note=f"metadata as an input, logits only; converted in {seconds:.1f} s before",
     )
 
 

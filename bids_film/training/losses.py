@@ -42,7 +42,7 @@ class SegmentationLoss:
     parents : tuple[int, ...]
         See `find_parents`.
     name : str
-        ``dice+ce`` is the sum of both.
+        ``dice+ce`` is the sum of both, Dice over the structures that are in the batch.
     """
 
     parents: tuple[int, ...]
