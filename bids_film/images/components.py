@@ -58,7 +58,7 @@ def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.int32], int]
 
 def _count_voxels(pieces: NDArray[np.int32]) -> NDArray[np.int64]:
     """Voxels of each piece; none for the background."""
-    # Without the background, which is most of a box: the count makes a copy of eight bytes for each.
+    # Without the background, most of a box: what is counted is copied as eight bytes for each.
     return np.asarray(np.bincount(pieces[pieces > 0], minlength=1), dtype=np.int64)
 
 
