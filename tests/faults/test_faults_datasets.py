@@ -131,6 +131,10 @@ def test_tables_of_any_system_are_read_alike(tmp_path: Path, end: str, mark: str
     found = values_of(bids, "0050")
     assert (found["age"], found["name with spaces"]) == ("41", '"quo"ted')
     note("table with CRLF, CR or a byte order mark", "read as without it")
+    sidecar = scan_path(bids, "0050").with_suffix("").with_suffix(".json")
+    sidecar.write_bytes((mark + end.join(("{", '"EchoTime": 0.03', "}"))).encode())
+    assert values_of(bids, "0050")["EchoTime"] == 0.03
+    note("sidecar with CRLF, CR or a byte order mark", "read as without it")
 
 
 def test_a_table_of_100_000_rows_is_read(tmp_path: Path) -> None:
