@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
@@ -50,16 +51,18 @@ def main() -> None:
     sys.exit(code)
 
 
-def _describe(lines: list[dict[str, str]]) -> str:
-    counts = Counter((line["fault"], line["outcome"]) for line in lines)
-    rows = [f"| {fault} | {count} | {outcome} |" for (fault, outcome), count in counts.items()]
+def _describe(lines: list[dict[str, Any]]) -> str:
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        counts[line["fault"], line["outcome"]] += line["times"]
+    rows = [f"| {fault} | {count:,} | {outcome} |" for (fault, outcome), count in counts.items()]
     return "\n".join(
         [
             "| fault | times injected | outcome |",
             "| --- | --- | --- |",
             *rows,
             "",
-            f"{sum(counts.values())} injections.",
+            f"{sum(counts.values()):,} injections.",
             describe_run("faults/run.py"),
         ]
     )

@@ -91,7 +91,10 @@ def write_entropy(path: Path, entropy: NDArray[np.floating[Any]], grid: Grid) ->
 def _write_steps(path: Path, values: NDArray[np.floating[Any]], grid: Grid, count: int) -> None:
     """Write values from 0 to 1 as whole numbers from 0 to a count, with the slope back."""
     kind = next(kind for kind in _LABEL_TYPES if count <= np.iinfo(kind).max)
-    steps = np.rint(np.clip(values, 0.0, 1.0) * np.float32(count)).astype(kind)
+    steps = np.empty(values.shape, kind)
+    # Slice by slice: a copy of the floats takes four times the room of the steps.
+    for target, own in zip(steps, values, strict=True):
+        target[...] = np.rint(np.clip(own, 0.0, 1.0) * np.float32(count))
     _write_map(path, steps, grid, slope=1.0 / count)
 
 

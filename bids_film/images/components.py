@@ -17,14 +17,18 @@ Mask = NDArray[np.bool_]
 
 def keep_largest(mask: Mask) -> Mask:
     """Keep the piece with most voxels, the first of several equal ones; `mask` if there is one."""
-    box, pieces = _find_pieces(mask)
+    box, pieces, count = _find_pieces(mask)
+    if count <= 1:
+        return mask
     sizes = _count_voxels(pieces)
     return _select(mask, box, pieces, np.arange(len(sizes)) == np.argmax(sizes))
 
 
 def drop_small(mask: Mask, *, least_fraction: float) -> Mask:
     """Drop pieces that have fewer voxels than a fraction (0 to 1) of the largest one has."""
-    box, pieces = _find_pieces(mask)
+    box, pieces, count = _find_pieces(mask)
+    if count <= 1:
+        return mask
     sizes = _count_voxels(pieces)
     return _select(mask, box, pieces, (sizes > 0) & (sizes >= least_fraction * sizes.max()))
 
@@ -35,7 +39,9 @@ def fill_holes(mask: Mask) -> Mask:
     inside = _squeeze(mask, box)
     # Background around the box makes all that is outside one piece.
     background = np.pad(~inside, 1, constant_values=True)
-    pieces = _label(background, connectivity=1)
+    pieces, count = _label(background, connectivity=1)
+    if count == 1:
+        return mask
     outside = pieces == pieces.flat[0]
     core = outside[(slice(1, -1),) * outside.ndim]
     filled = mask.copy()
@@ -43,18 +49,17 @@ def fill_holes(mask: Mask) -> Mask:
     return filled
 
 
-def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.int32]]:
-    """Give each piece within the mask's bounding box a number."""
+def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.int32], int]:
+    """Give each piece within the mask's bounding box a number, from 1; and how many there are."""
     box = bounding_box(mask)
     inside = _squeeze(mask, box)
-    return box, _label(inside, connectivity=inside.ndim)
+    return box, *_label(inside, connectivity=inside.ndim)
 
 
 def _count_voxels(pieces: NDArray[np.int32]) -> NDArray[np.int64]:
     """Voxels of each piece; none for the background."""
-    sizes = np.bincount(pieces.ravel(), minlength=1)
-    sizes[0] = 0
-    return np.asarray(sizes, dtype=np.int64)
+    # Without the background, most of a box: what is counted is copied as eight bytes for each.
+    return np.asarray(np.bincount(pieces[pieces > 0], minlength=1), dtype=np.int64)
 
 
 def _select(
@@ -74,8 +79,7 @@ def _squeeze(mask: Mask, box: tuple[slice, ...]) -> Mask:
     return inside.reshape(kept or inside.shape)
 
 
-def _label(mask: Mask, *, connectivity: int) -> NDArray[np.int32]:
+def _label(mask: Mask, *, connectivity: int) -> tuple[NDArray[np.int32], int]:
     pieces = np.zeros(mask.shape, dtype=np.int32)
     structure = ndimage.generate_binary_structure(mask.ndim, connectivity)
-    ndimage.label(mask, structure, output=pieces)
-    return pieces
+    return pieces, int(ndimage.label(mask, structure, output=pieces))

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from bids_film.domain.labels import LabelTable
 from bids_film.images.components import fill_holes, keep_largest
-from bids_film.images.measures import grow_box
+from bids_film.images.measures import bounding_box, grow_box
 from bids_film.model.config import Postprocessing
 
 Labels = NDArray[np.uint16]
@@ -43,7 +43,7 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
         box = _join([boxes[index - 1] for index in indices if index <= len(boxes)])
         if box is not None:
             own = result[box]
-            mask = np.isin(own, indices)
+            mask = own == indices[0] if len(indices) == 1 else np.isin(own, indices)
             if mask.any():
                 own[mask & ~keep_largest(mask)] = 0
     if settings.fill_holes:
@@ -64,6 +64,9 @@ def _join(boxes: Sequence[Box | None]) -> Box | None:
 
 def _close(labels: Labels) -> None:
     inside = labels > 0
+    box = bounding_box(inside)
+    # No hole reaches the edge of the box: it would be open there.
+    labels, inside = labels[box], inside[box]
     holes, _ = ndimage.label(fill_holes(inside) & ~inside)
     for number, box in enumerate(ndimage.find_objects(holes), start=1):
         # One voxel more on each side holds the structures that enclose the hole.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any
 
 from bids_film.domain.errors import ScanError
@@ -210,21 +211,31 @@ def _read_all(field: Field, lookup: _Lookup) -> Iterator[FieldValue]:
 
 
 def _find_conflict(field: Field, used: FieldValue, later: Sequence[_Lookup]) -> str:
-    """Describe a sidecar that contradicts a table.
+    """Describe a sidecar that contradicts a table, or another sidecar that is as near.
 
     That a nearer table or sidecar overrides a farther one is BIDS' own rule, and that the user
     overrides them all is the user's wish: neither is worth a word.
     """
-    if used.source not in _TABLES:
-        return ""
     for lookup in later:
         if lookup.source.kind is not SourceKind.SIDECAR:
+            continue
+        if used.source not in _TABLES and not _equally_near(used, lookup.source):
             continue
         found = next((one for one in _read_all(field, lookup) if one.status.usable), None)
         if found is not None:
             shown = _show_value(field, found.value)
             return "" if _agree(used.value, found.value) else f"{found.file} says {shown}"
     return ""
+
+
+def _equally_near(used: FieldValue, other: MetadataSource) -> bool:
+    """Whether BIDS has no rule which of two sidecars comes first: one folder, as many entities."""
+    one, two = PurePosixPath(used.file), PurePosixPath(other.file)
+    return (
+        used.source is SourceKind.SIDECAR
+        and one.parent == two.parent
+        and one.name.count("_") == two.name.count("_")
+    )
 
 
 def _agree(first: str | float | None, second: str | float | None) -> bool:

@@ -33,12 +33,12 @@ def find_times(few: int) -> int:
     return int(os.environ.get(TIMES, few))
 
 
-def note(fault: str, outcome: str) -> None:
-    """Write a fault and what came of it into the ledger, where there is one."""
+def note(fault: str, outcome: str, *, times: int = 1) -> None:
+    """Write a fault, how often it was injected, and what came of it, into the ledger if any."""
     path = os.environ.get(LEDGER)
     if path:
         with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"fault": fault, "outcome": outcome}) + "\n")
+            stream.write(json.dumps({"fault": fault, "outcome": outcome, "times": times}) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

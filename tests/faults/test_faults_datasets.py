@@ -126,11 +126,15 @@ def test_labels_are_texts_and_never_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_tables_of_any_system_are_read_alike(tmp_path: Path, end: str, mark: str) -> None:
     bids = write_dataset(tmp_path, participants=("0050",))
-    lines = ["participant_id\tage\tname with spaces", "sub-0050\t41\t“quoted”", ""]
+    lines = ["participant_id\tage\tname with spaces", 'sub-0050\t41\t"quo"ted', ""]
     (bids / "participants.tsv").write_bytes((mark + end.join(lines)).encode())
     found = values_of(bids, "0050")
-    assert (found["age"], found["name with spaces"]) == ("41", "“quoted”")
+    assert (found["age"], found["name with spaces"]) == ("41", '"quo"ted')
     note("table with CRLF, CR or a byte order mark", "read as without it")
+    sidecar = scan_path(bids, "0050").with_suffix("").with_suffix(".json")
+    sidecar.write_bytes((mark + end.join(("{", '"EchoTime": 0.03', "}"))).encode())
+    assert values_of(bids, "0050")["EchoTime"] == 0.03
+    note("sidecar with CRLF, CR or a byte order mark", "read as without it")
 
 
 def test_a_table_of_100_000_rows_is_read(tmp_path: Path) -> None:
@@ -150,6 +154,28 @@ def test_a_dataset_in_a_folder_with_spaces_and_umlauts_is_segmented(tmp_path: Pa
     assert code == 0, out + err
     assert finish(lab.command(folder / "out put", level="group"))[0] == 0
     note("folders with spaces, quotes and Unicode", "segmented")
+
+
+ODD = ([1.5, 3], "three", {"T": 3}, True, "n/a", "", None, -3, "1e999")
+
+
+def test_values_of_the_wrong_type_are_unknown_and_told(tmp_path: Path) -> None:
+    labels = [f"odd{number}" for number in range(len(ODD))]
+    bids = write_dataset(tmp_path / "bids", participants=[*labels, "good"])
+    write_tiny_model(tmp_path / "tiny.safetensors")
+    for label, value in zip(labels, ODD, strict=True):
+        sidecar = scan_path(bids, label).with_suffix("").with_suffix(".json")
+        write_json(sidecar, {"MagneticFieldStrength": value, "Manufacturer": value})
+    code, out, err = finish(Lab(folder=tmp_path).command(tmp_path / "out"))
+    assert (code, "Traceback" in out + err) == (0, False), out + err
+    for label in (*labels, "good"):
+        (path,) = (tmp_path / f"out/sub-{label}").rglob("*_seg-tiny_dseg.json")
+        recorded = json.loads(path.read_text(encoding="utf-8"))["ConditioningMetadata"]
+        used = {value["Field"] for value in recorded if value["Status"] in ("used", "converted")}
+        expected = {"MagneticFieldStrength", "Manufacturer"} if label == "good" else set()
+        assert used & {"MagneticFieldStrength"} == expected & {"MagneticFieldStrength"}, label
+        assert label == "good" or "Manufacturer" not in used
+    note("sidecar: a value of the wrong type", "unknown, and recorded as found", times=len(ODD))
 
 
 def test_variants_of_a_scan_have_outputs_of_their_own(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from support.tiny_models import ENCODER, LABELS
 
 from bids_film.domain.volume import Grid
+from bids_film.images.measures import dice
 from bids_film.inference.counterfactual import (
     MARGIN_MM,
     MOST_ALTERNATIVES,
@@ -70,6 +75,15 @@ def test_a_comparison_counts_parts_and_says_what_became_of_the_volume() -> None:
     cord, gray = compare_labels(other, delivered, LABELS, make_grid((10, 10, 10)))
     assert (cord.name, cord.dice, cord.volume_ml) == ("cord", 1, pytest.approx(0.4))
     assert (gray.name, gray.dice, gray.volume_ml) == ("gray", 0, 0)
+
+
+@given(pair=arrays(np.uint16, (2, 3, 4, 5), elements=st.sampled_from([0, 3, 7])))
+def test_a_comparison_is_that_of_the_masks_of_each_structure(pair: NDArray[np.uint16]) -> None:
+    other, delivered = pair
+    for change in compare_labels(other, delivered, LABELS, make_grid((3, 4, 5))):
+        mask, own = (np.isin(one, LABELS.indices_of(change.name)) for one in (other, delivered))
+        assert change.dice == pytest.approx(dice(mask, own), abs=1e-6)
+        assert change.volume_ml == pytest.approx(mask.sum() / 1000)
 
 
 @pytest.mark.parametrize("flipped", [False, True])

@@ -76,6 +76,13 @@ def test_the_scaling_that_the_header_declares_is_applied(tmp_path: Path) -> None
     np.testing.assert_allclose(read_volume(path).data, stored * 0.5 - 3.0)
 
 
+def test_a_large_image_is_scaled_by_parts_exactly_as_nibabel_scales_it(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(-3000, 3000, (120, 110, 100), dtype=np.int16)
+    path = write_image(tmp_path / "scan.nii", stored, scaling=(0.0123, -3.7))
+    expected = nib.load(path).get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(read_volume(path).data, expected)
+
+
 def test_a_nifti_2_file_is_read(tmp_path: Path) -> None:
     nib.save(nib.Nifti2Image(_DATA, make_affine()), tmp_path / "scan.nii.gz")
     np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii.gz").data, _DATA)

@@ -197,6 +197,22 @@ def test_a_sidecar_that_contradicts_a_table_is_told() -> None:
     assert find("MagneticFieldStrength", override, sidecar).note == ""
 
 
+def test_sidecars_that_are_equally_near_and_contradict_each_other_are_told() -> None:
+    def sidecar(file: str, tesla: float) -> MetadataSource:
+        values = {"MagneticFieldStrength": tesla}
+        return MetadataSource(kind=SourceKind.SIDECAR, file=file, values=values)
+
+    used, same = sidecar("acq-x_T1w.json", 3), sidecar("run-1_T1w.json", 3)
+    rival = sidecar("run-1_T1w.json", 1.5)
+    found = find("MagneticFieldStrength", used, rival)
+    assert (found.value, found.file) == (3, "acq-x_T1w.json")
+    assert "run-1_T1w.json says 1.5 T" in found.note
+    assert find("MagneticFieldStrength", used, same).note == ""
+    # The inheritance principle knows which of these comes first.
+    for near in ("sub-01/acq-x_T1w.json", "acq-x_run-1_T1w.json"):
+        assert find("MagneticFieldStrength", sidecar(near, 3), rival).note == ""
+
+
 def test_a_field_of_ones_own_is_found_like_any_other() -> None:
     fields = (
         CategoricalField(name="arm", keys=("group",)),

@@ -95,12 +95,15 @@ def test_a_plugin_file_gives_a_name_and_arguments(tmp_path: Path) -> None:
         "plugin: SLURMGraph",
         "plugin: MultiProc\nplugin_args: 3",
         "plugin: MultiProc\nimport: os",
-        "!!python/object/apply:os.system ['touch /tmp/owned']",
+        "!!python/object/apply:os.mkdir [OWNED]",
+        "plugin: !!python/object/apply:os.mkdir [OWNED]",
         "- plugin",
     ],
 )
 def test_a_plugin_file_is_configuration_and_never_code(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plugin.yml"
-    path.write_text(text, encoding="utf-8")
+    owned = tmp_path / "owned"
+    path.write_text(text.replace("OWNED", str(owned)), encoding="utf-8")
     with pytest.raises(UsageError):
         read_plugin_file(path)
+    assert not owned.exists()
