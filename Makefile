@@ -33,7 +33,7 @@ unit: install
 
 # The image, Apptainer and SLURM: minutes. What can't be had on this machine is named in the last line.
 test-containers: install
-	$(BIN)/pytest tests/containers
+	$(BIN)/pytest --verbose tests/containers
 
 # What users install by hash; needs uv.
 lock:

@@ -1,6 +1,6 @@
 """Run bids-film in its Docker image, with the folders as they are called on this machine.
 
-    bids-film-docker BIDS_DIR OUTPUT_DIR {participant,group,train,evaluate} [options of bids-film]
+    bids-film-docker BIDS_DIR OUTPUT_DIR LEVEL [options of bids-film]
 
 Options of this script stand before BIDS_DIR; --help lists them. Standard library only.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -18,16 +17,18 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-IMAGE = f"bids-film:{__version__}"
+IMAGE = "bids-film"
 FILES = (
     "--bids-filter-file",
     "--metadata-file",
     "--config-file",
     "--compare-with",
+    "--exclude-list",
     "--model",
     "--use-plugin",
 )
 """Options of bids-film that name a file which is read (--model only where there is one)."""
+LEVELS = ("participant", "group", "train", "evaluate", "experiment")
 FOLDERS = ("--work-dir", "-w", "--bids-database-dir")
 """Options of bids-film that name a folder which is written to."""
 
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if own.print_only:
         return 0
     try:
-        return subprocess.run(command, check=False).returncode  # noqa: S603 the command that was printed
+        # In place of this process: signals then reach docker, and its exit code is ours.
+        os.execvp(command[0], command)  # noqa: S606 the command that was printed
     except FileNotFoundError:
         sys.stderr.write(f"error: there is no program {own.docker!r} on this machine\n")
         return 2
@@ -63,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", help="BIDS dataset; mounted read-only")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="made where it does not exist")
-    parser.add_argument("level", choices=["participant", "group", "train", "evaluate"])
+    parser.add_argument("level", choices=LEVELS)
     parser.add_argument("--image", default=IMAGE, help=f"image to run (default: {IMAGE})")
     parser.add_argument("--docker", default="docker", help="docker, podman or the like")
     parser.add_argument("--user", default=f"{os.getuid()}:{os.getgid()}", help="default: you")
@@ -112,27 +114,25 @@ def _find_mounts(rest: Sequence[str]) -> dict[Path, str]:
 
 def _with_absolute_paths(rest: Sequence[str]) -> list[str]:
     """Write the paths among the options as they are called in the container."""
-    paths = {
-        value: str(_absolute(value))
-        for option, value in _options_with_values(rest)
-        if option in FOLDERS or _names_file(option, value)
-    }
-    changed = []
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        joined = equals and name.startswith("--") and value in paths
-        changed.append(f"{name}={paths[value]}" if joined else paths.get(argument, argument))
+    changed = list(rest)
+    for place, (option, value) in enumerate(_options_with_values(rest)):
+        if option in FOLDERS or _names_file(option, value):
+            name, equals, _ = rest[place].partition("=")
+            if equals:
+                changed[place] = f"{name}={_absolute(value)}"
+            else:
+                changed[place + 1] = str(_absolute(value))
     return changed
 
 
 def _options_with_values(rest: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each option with its first value, whether it follows or is joined by ``=``."""
+    """Pair each word with its value, which follows or is joined by ``=``; no option, no value."""
     pairs = []
     for argument, following in zip_longest(rest, rest[1:], fillvalue=""):
         name, equals, value = argument.partition("=")
-        if name.startswith("-"):
-            option = "--" + name[2:].replace("_", "-") if name.startswith("--") else name
-            pairs.append((option, value if equals else following))
+        option = "--" + name[2:].replace("_", "-") if name.startswith("--") else name
+        is_option = name.startswith("-")
+        pairs.append((option if is_option else "", value if equals else following))
     return pairs
 
 

@@ -36,7 +36,10 @@ def measure_volumes(
         In the table's order.
     """
     highest = max((structure.index for structure in table), default=0)
-    counts = np.bincount(labels.ravel(), minlength=highest + 1)
+    counts = np.zeros(highest + 1, dtype=np.int64)
+    for part in labels:
+        # Slice by slice: what is counted is copied as eight bytes for each voxel.
+        counts += np.bincount(part.ravel(), minlength=highest + 1)[: highest + 1]
     sizes = [
         sum(int(counts[index]) for index in table.indices_of(structure.name)) for structure in table
     ]

@@ -43,12 +43,19 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
         box = _join([boxes[index - 1] for index in indices if index <= len(boxes)])
         if box is not None:
             own = result[box]
-            mask = own == indices[0] if len(indices) == 1 else np.isin(own, indices)
+            mask = _find(own, indices, table)
             if mask.any():
                 own[mask & ~keep_largest(mask)] = 0
     if settings.fill_holes:
         _close(result)
     return result
+
+
+def _find(labels: Labels, indices: Sequence[int], table: LabelTable) -> NDArray[np.bool_]:
+    """Find the voxels of some structures; of one or all, without looking each up among many."""
+    if len(indices) == 1:
+        return labels == indices[0]
+    return labels > 0 if len(indices) == len(table) else np.isin(labels, indices)
 
 
 def _join(boxes: Sequence[Box | None]) -> Box | None:

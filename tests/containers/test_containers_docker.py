@@ -135,7 +135,7 @@ def test_the_wrapper_runs_the_image_with_the_users_own_folders(
 ) -> None:
     script = ROOT / "docker" / "bids_film_docker.py"
     out = folder / "an output folder"
-    command = [sys.executable, script, "--image", image, "--memory", "2g", dataset, out]
+    command = [sys.executable, script, "--memory", "2g", dataset, out]
     done = run(*command, "participant", "--work-dir", folder / "work")
     check(done)
     assert done.stderr.startswith("+ docker run ")

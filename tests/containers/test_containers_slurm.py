@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -25,9 +26,9 @@ class Cluster:
         self._folder = folder
         self._env = SMALL | env
 
-    def submit(self) -> tuple[str, str]:
+    def submit(self, *options: object) -> tuple[str, str]:
         """Submit array and group; give their numbers."""
-        command = ["bash", self._script, *self._folders]
+        command = ["bash", self._script, *self._folders, *options]
         said = check(run(*command, user=self._user, cwd=self._folder, **self._env))
         array, group = [line.split()[1].rstrip(":") for line in said.splitlines()]
         return array, group
@@ -64,8 +65,16 @@ def test_an_array_of_all_participants_in_the_same_second_and_the_group(
     hash_outputs: HashOutputs,
 ) -> None:  # fmt: skip
     cluster = Cluster(folder, dataset, outputs, BIDS_FILM_SIF=str(sif))
-    _, group = cluster.submit()
+    table = folder / "metadata.tsv"
+    table.write_text("participant_id\tMagneticFieldStrength\nsub-01\tn/a\n")
+    array, group = cluster.submit("--metadata-file", table)
     wait_for_job(group)
+    starts, ends = (
+        re.findall(rf"{name}=(\S+)", check(run("scontrol", "show", "job", array)))
+        for name in ("StartTime", "EndTime")
+    )
+    assert len(starts) == len(PARTICIPANTS)
+    assert max(starts) < min(ends), "the tasks did not run at the same time"
     assert hash_outputs(outputs) == hash_outputs(reference), read_logs(outputs)
     rows = (outputs / "group_seg-brain.tsv").read_text().splitlines()
     assert len(rows) == 1 + len(PARTICIPANTS), read_logs(outputs)

@@ -8,6 +8,8 @@ from types import ModuleType
 import pytest
 
 import bids_film
+from bids_film.cli.parser import absolute_path, build_parser
+from bids_film.workflow.options import AnalysisLevel
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +78,25 @@ def test_a_label_that_is_called_like_a_file_stays_a_label(
     dataset.with_name("01").touch()
     command = printed(wrapper, capsys, "bids", "out", "participant", "--participant-label", "01")
     assert command[-1] == "01"
+    words = ["--participant-label", "work", "--work-dir", "work"]
+    command = printed(wrapper, capsys, "bids", "out", "participant", *words)
+    assert command[-4:] == [*words[:3], str(dataset.with_name("work"))]
+
+
+def test_each_option_of_the_program_that_names_a_path_is_mounted(wrapper: ModuleType) -> None:
+    options = {
+        name
+        for action in build_parser()._actions
+        if action.type is absolute_path
+        for name in action.option_strings
+        if "_" not in name
+    }
+    assert options
+    assert options <= {*wrapper.FILES, *wrapper.FOLDERS}
+
+
+def test_it_takes_every_analysis_level(wrapper: ModuleType) -> None:
+    assert set(wrapper.LEVELS) == set(AnalysisLevel)
 
 
 def test_gpu_memory_and_user_are_handed_on(
