@@ -54,7 +54,8 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
 def _find(labels: Labels, indices: Sequence[int], table: LabelTable) -> NDArray[np.bool_]:
     """Find the voxels of some structures; of one or all, without looking each up among many."""
     if len(indices) == 1:
-        return labels == indices[0]
+        found: NDArray[np.bool_] = labels == indices[0]
+        return found
     return labels > 0 if len(indices) == len(table) else np.isin(labels, indices)
 
 
