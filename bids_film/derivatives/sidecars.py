@@ -118,6 +118,7 @@ def segmentation_to_dict(segmentation: Segmentation) -> dict[str, Any]:
                 "ExpectedDice": item.expected_dice,
                 "Entropy": item.entropy,
                 "TrainedOnMl": item.trained_ml,
+                "ReachedDice": item.reached_dice,
             }
             for item in segmentation.volumes
         ],
@@ -164,6 +165,7 @@ def segmentation_from_dict(content: Mapping[str, Any], *, labels_file: str) -> S
                 expected_dice=_read_number(entry.get("ExpectedDice")),
                 entropy=_read_number(entry.get("Entropy")),
                 trained_ml=_read_range(entry.get("TrainedOnMl")),
+                reached_dice=_read_number(entry.get("ReachedDice")),
             )
             for entry in content["Structures"]
         ),

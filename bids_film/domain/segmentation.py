@@ -89,6 +89,8 @@ class StructureVolume:
         How sure the network was, see `inference.uncertainty`; None where it was not asked.
     trained_ml : tuple[float, float] or None
         Lowest and highest volume in the model's training data; None where the model does not say.
+    reached_dice : float or None
+        Real Dice on the scans that the model was validated on; None where it does not say.
     """
 
     structure: Structure
@@ -97,6 +99,14 @@ class StructureVolume:
     expected_dice: float | None = None
     entropy: float | None = None
     trained_ml: tuple[float, float] | None = None
+    reached_dice: float | None = None
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the network expects less of itself than it reached on the average scan."""
+        if self.expected_dice is None or self.reached_dice is None:
+            return False
+        return self.expected_dice < self.reached_dice
 
     @property
     def outside_range(self) -> bool:

@@ -73,6 +73,20 @@ class ModelHeader:
     bfloat16_dice: float = 0.0
     card: str = ""
 
+    @property
+    def reached_dice(self) -> Mapping[str, float]:
+        """Structure to its mean Dice on the validation scans, at the step that was kept."""
+        best = self.training.get("best_step")
+        for entry in self.training.get("curve", ()):
+            if entry.get("step") == best:
+                named = {item.name: entry.get(f"dice {item.name}") for item in self.labels}
+                return {
+                    name: float(value)
+                    for name, value in named.items()
+                    if isinstance(value, int | float)
+                }
+        return {}
+
 
 def header_to_text(header: ModelHeader) -> str:
     """Write a header as JSON text."""

@@ -15,6 +15,8 @@ from bids_film.domain.volume import Affine, Grid
 from bids_film.images.geometry import plan_ras, reorient
 
 _TOLERANCE_MM = 1e-3
+_OUTSIDE = 0.25
+"""Share of the structures whose volumes may lie beyond those of the training data."""
 _DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 _NOT_USED = {
     "implausible": "is implausible and was not used",
@@ -85,9 +87,32 @@ def check_presence(segmentation: Segmentation) -> Check:
         detail = "The segmentation is empty: no structure was found in this scan."
         return Check(name=name, verdict=Verdict.FAILED, detail=detail)
     if empty:
-        detail = f"Not found: {', '.join(empty)}."
-        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+        # Without most of its structures a scan is not what the model was made for.
+        most = 2 * len(empty) > len(segmentation.volumes)
+        verdict = Verdict.FAILED if most else Verdict.LOOK
+        return Check(name=name, verdict=verdict, detail=f"Not found: {', '.join(empty)}.")
     return Check(name=name, verdict=Verdict.PASSED, detail="All structures have voxels.")
+
+
+def check_volumes(segmentation: Segmentation) -> Check | None:
+    """Compare with the volumes of the training data; None where the model does not say them.
+
+    Of many structures a few are always beyond what so many heads had: that many are is unusual.
+    """
+    name = "Volumes as in the training data"
+    known = [item for item in segmentation.volumes if item.trained_ml and item.voxels]
+    if not known:
+        return None
+    outside = [item.structure.name for item in known if item.outside_range]
+    if not outside:
+        detail = "Each lies between the lowest and the highest of the training data."
+        return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+    many = len(outside) > _OUTSIDE * len(known)
+    return Check(
+        name=name,
+        verdict=Verdict.LOOK if many else Verdict.PASSED,
+        detail=f"Outside: {', '.join(outside)} ({len(outside)} of {len(known)}).",
+    )
 
 
 def check_field_of_view(
@@ -126,7 +151,7 @@ def check_field_of_view(
 
 def check_metadata(segmentation: Segmentation) -> Check | None:
     """Sum up the metadata; None for a model that uses none."""
-    name = "Metadata complete"
+    name = "Metadata in order"
     if not segmentation.values:
         return None
     unusable = [
@@ -136,9 +161,12 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
     ]
     outside = [value.field for value in segmentation.values if value.outside_range]
     missing = [value.field for value in segmentation.values if value.status == "missing"]
-    remarks = [
+    doubtful = [
         *unusable,
         *([f"{', '.join(outside)} outside of what the model was trained on"] if outside else []),
+    ]
+    remarks = [
+        *doubtful,
         *([f"{', '.join(missing)} not given: the model worked without"] if missing else []),
     ]
     if not remarks:
@@ -146,7 +174,9 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
         fields = "The only field is" if count == 1 else f"All {count} fields are"
         detail = f"{fields} known, and as in the training data."
         return Check(name=name, verdict=Verdict.PASSED, detail=detail)
-    return Check(name=name, verdict=Verdict.LOOK, detail="; ".join(remarks) + ".")
+    # The model has learned to do without what is not there: that alone is nothing to look at.
+    verdict = Verdict.LOOK if doubtful else Verdict.PASSED
+    return Check(name=name, verdict=verdict, detail="; ".join(remarks) + ".")
 
 
 def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:

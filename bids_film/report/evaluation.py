@@ -15,7 +15,7 @@ from bids_film.report.plots import (
     draw_reliability,
     draw_volumes,
 )
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import make_environment, write_policy
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm", "assd_mm", "volume_difference_percent")
 
@@ -60,6 +60,7 @@ def render_evaluation(page: EvaluationPage) -> str:
         make_environment({})
         .get_template("evaluation.html")
         .render(
+            policy=write_policy(),
             page=page,
             shown=_SHOWN,
             groups=_group(page.summaries),

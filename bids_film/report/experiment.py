@@ -10,7 +10,7 @@ from bids_film.evaluation.experiment import AS_FOUND, ArmComparison, ArmSummary,
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Row
 from bids_film.report.plots import FRAME, Plot, draw_dice
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import make_environment, write_policy
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm")
 _COMPARED = ("dice", "hd95_mm")
@@ -89,6 +89,7 @@ def render_experiment(page: ExperimentPage) -> str:
         make_environment({})
         .get_template("experiment.html")
         .render(
+            policy=write_policy(),
             page=page,
             tables=list(make_tables(page)),
             plots={name: [draw_arms(page, name)] for name in structures},

@@ -16,7 +16,6 @@ from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import RecordedValue, Segmentation
 from bids_film.report.cohort import FAR
 from bids_film.report.participant import check_color, name_anchor
-from bids_film.report.quality import LOW_DICE
 from bids_film.report.templating import make_environment, read_asset, read_library, write_policy
 
 Cell = str | float | None
@@ -113,6 +112,15 @@ def render_group(page: GroupPage) -> str:
     )
 
 
+def _name_store(page: GroupPage) -> str:
+    """Name under which a browser keeps the review: of one dataset, by one model file.
+
+    Empty for a dataset without a name, whose review is kept for the page where it lies.
+    """
+    hashes = sorted({item.model.sha256 for item in page.segmentations})
+    return f"{page.dataset} {' '.join(hashes)}" if page.dataset else ""
+
+
 @cache
 def _environment() -> jinja2.Environment:
     return make_environment({})
@@ -125,6 +133,7 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
     pages = {item.scan: _link(item) for item in page.segmentations}
     return {
         "name": f"{page.dataset} {page.model}".strip(),
+        "store": _name_store(page),
         "columns": columns,
         "rows": [_write_row(row, keys, page.people) for row in page.rows],
         "links": [pages.get(str(row.get("scan")), _link_failed(row)) for row in page.rows],
@@ -133,7 +142,6 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
             for item in page.structures
         ],
         "far": FAR,
-        "lowDice": LOW_DICE,
         "compared": [
             [line["scan"], line["structure"], line["other_ml"], line["this_ml"]]
             for line in page.compared

@@ -19,6 +19,7 @@ from bids_film.report.checks import (
     check_geometry,
     check_metadata,
     check_presence,
+    check_volumes,
 )
 from bids_film.report.cohort import Spread, check_cohort
 from bids_film.report.figures import Figure, Tile, draw_difference, draw_figure, draw_heat
@@ -78,6 +79,11 @@ class ScanPage:
     def expects_volumes(self) -> bool:
         """Whether the model says which volumes it was trained on."""
         return any(item.trained_ml for item in self.segmentation.volumes)
+
+    @property
+    def expects_dice(self) -> bool:
+        """Whether the network was asked how sure it is."""
+        return any(item.expected_dice is not None for item in self.segmentation.volumes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,6 +184,7 @@ def _check_outputs(
         ),
         check_quality(segmentation),
         check_symmetry(segmentation, output),
+        check_volumes(segmentation),
         check_cohort(segmentation, files.cohort),
         check_metadata(segmentation),
     ]

@@ -37,8 +37,8 @@ _STATUS_WORDS = {
     "implausible": "implausible, not used",
     "invalid": "unreadable, not used",
 }
-_USED = ("used", "converted")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_DARK = 80
 _GRAY = "#808080"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -73,6 +73,7 @@ def _environment() -> jinja2.Environment:
             "stack": describe_stack,
             "told": describe_alternative,
             "color": check_color,
+            "is_dark": is_dark,
             "concerns": list_concerns,
             "coordinate": format_coordinate,
             "file_name": lambda path: PurePosixPath(path).name,
@@ -82,7 +83,7 @@ def _environment() -> jinja2.Environment:
             "volume": format_volume,
         }
     )
-    environment.globals |= {"STATUS_WORDS": _STATUS_WORDS, "USED": _USED, "Verdict": Verdict}
+    environment.globals |= {"STATUS_WORDS": _STATUS_WORDS, "Verdict": Verdict}
     return environment
 
 
@@ -95,6 +96,12 @@ def list_concerns(scan: ScanPage) -> list[Check]:
     """List the checks of a scan that did not pass, failures first."""
     order = (Verdict.FAILED, Verdict.LOOK)
     return [check for verdict in order for check in scan.checks if check.verdict is verdict]
+
+
+def is_dark(color: str) -> bool:
+    """Whether an outline of that colour is not seen on dark tissue."""
+    red, green, blue = (int(check_color(color)[place : place + 2], 16) for place in (1, 3, 5))
+    return 0.3 * red + 0.6 * green + 0.1 * blue < _DARK
 
 
 def find_light(scan: ScanPage) -> Verdict:
@@ -115,6 +122,7 @@ def describe_stack(scan: ScanPage) -> dict[str, Any]:
     return asdict(scan.stack) | {
         "names": [structure.name for structure in structures],
         "colors": [check_color(structure.color) for structure in structures],
+        "halos": ["#ffffff80" if is_dark(item.color) else "#00000080" for item in structures],
         "oriented": scan.figure.oriented if scan.figure else False,
     }
 

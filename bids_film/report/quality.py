@@ -14,11 +14,11 @@ from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.stage import Stage
 
-LOW_DICE = 0.9
-"""Expected Dice below which a structure is worth a look, see docs/results/uncertainty.md."""
 _LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _NAMED = 5
 _ASYMMETRIC = 0.2
+_SMALL_ML = 0.2
+"""A few voxels more or less on one side are no asymmetry."""
 _WHOLE_HEAD_MM = 90.0
 _CLIPPED = 0.01
 _FEW_LEVELS = 32
@@ -26,26 +26,31 @@ _HEAD_AT_EDGE = 0.05
 
 
 def check_quality(segmentation: Segmentation) -> Check | None:
-    """Look for structures of which the network itself was not sure; None where it was not asked."""
+    """Look for structures of which the network is less sure than of an average scan's.
+
+    None where it was not asked. What it expects is compared with the Dice that it really reached
+    on the scans that it was validated on: on those it expects more of itself than that.
+    """
     name = "Predicted quality"
-    known = {
-        item.structure.name: item.expected_dice
-        for item in segmentation.volumes
-        if item.expected_dice is not None
-    }
-    if not known:
+    asked = [item for item in segmentation.volumes if item.expected_dice is not None]
+    if not asked:
         return None
-    low = sorted((value, structure) for structure, value in known.items() if value < LOW_DICE)
+    if all(item.reached_dice is None for item in asked):
+        detail = "The model's file does not say which Dice it reached on its validation scans."
+        return Check(name=name, verdict=Verdict.NOT_DONE, detail=detail)
+    low = [item for item in asked if item.is_unsure and item.voxels]
     if low:
-        named = ", ".join(f"{structure} {value:.2f}" for value, structure in low[:_NAMED])
+        named = ", ".join(
+            f"{item.structure.name} ({item.expected_dice:.2f}, usual {item.reached_dice:.2f})"
+            for item in low[:_NAMED]
+        )
         more = f" and {len(low) - _NAMED} more" if len(low) > _NAMED else ""
         detail = (
-            f"The network expects a Dice below {LOW_DICE:g} of itself: {named}{more}. "
+            f"The network is less sure than usual of {named}{more}. "
             "Look at the outlines where it was least sure."
         )
         return Check(name=name, verdict=Verdict.LOOK, detail=detail)
-    worst = min(known, key=lambda structure: known[structure])
-    detail = f"The network expects a Dice of {known[worst]:.2f} or more (lowest: {worst})."
+    detail = "The network is as sure of each structure as on its validation scans."
     return Check(name=name, verdict=Verdict.PASSED, detail=detail)
 
 
@@ -61,7 +66,7 @@ def check_symmetry(segmentation: Segmentation, output: Volume) -> Check | None:
     uneven = [
         f"{structure} (left {left:.3g} mL, right {right:.3g} mL)"
         for structure, (left, right) in sides.items()
-        if abs(left - right) > _ASYMMETRIC * (left + right)
+        if abs(left - right) > _ASYMMETRIC * (left + right) and max(left, right) > _SMALL_ML
     ]
     if uneven:
         return Check(name=name, verdict=Verdict.LOOK, detail=f"They differ: {'; '.join(uneven)}.")

@@ -12,7 +12,9 @@ _WITHOUT_A_WORD = ("used", "converted", "missing")
 def find_flags(segmentation: Segmentation) -> tuple[str, ...]:
     """List what is unusual in a scan's file, metadata and segmentation."""
     values = (flag for value in segmentation.values for flag in _flag_value(value))
-    return (*segmentation.notes, *values)
+    unsure = [item.structure.name for item in segmentation.volumes if item.is_unsure]
+    quality = (f"less sure than usual of {', '.join(unsure)}",) if unsure else ()
+    return (*segmentation.notes, *values, *quality)
 
 
 def _flag_value(value: RecordedValue) -> Iterator[str]:

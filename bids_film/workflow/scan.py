@@ -165,6 +165,7 @@ def _add_knowledge(
         expected_dice=_round(own.expected_dice),
         entropy=_round(own.entropy),
         trained_ml=header.volumes_ml.get(item.structure.name),
+        reached_dice=_round(header.reached_dice.get(item.structure.name)),
     )
 
 

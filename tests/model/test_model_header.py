@@ -260,3 +260,12 @@ def test_a_file_without_all_of_its_weights_is_refused_before_they_are_read(
     path.write_bytes(path.read_bytes()[:-lost])
     with pytest.raises(ModelFileError, match="truncated"):
         read_header(path)
+
+
+def test_what_it_reached_is_the_validation_at_the_step_that_was_kept() -> None:
+    header = make_header()
+    names = [structure.name for structure in header.labels]
+    curve = [{"step": step, f"dice {names[0]}": step / 10} for step in (1, 2, 3)]
+    kept = replace(header, training={"best_step": 2, "curve": curve})
+    assert kept.reached_dice == {names[0]: 0.2}
+    assert replace(header, training={}).reached_dice == {}

@@ -151,6 +151,11 @@ def test_outlines_and_single_structures_can_be_switched_off(browser: Browser, re
         seen.page.keyboard.press("o")
         assert any(path.is_visible() for path in visible(gray).all())
         assert not visible(cord).first.is_visible()
+        seen.page.get_by_role("button", name="none").first.click()
+        assert not any(path.is_visible() for path in visible(gray).first.locator("..").all())
+        seen.page.get_by_role("button", name="all", exact=True).first.click()
+        assert visible(cord).first.is_visible()
+        assert visible(gray).first.is_visible()
 
 
 def test_the_slider_goes_through_the_slices_of_each_plane(browser: Browser, report: Path) -> None:

@@ -14,6 +14,7 @@ from bids_film.report.checks import (
     check_geometry,
     check_metadata,
     check_presence,
+    check_volumes,
 )
 
 GRID = make_grid((40, 30, 20))
@@ -102,6 +103,35 @@ def test_metadata_that_need_a_look_are_named() -> None:
     for words in ("EchoTime is implausible", "age outside", "sex not given"):
         assert words in check.detail
     assert "suffix" not in check.detail
+
+
+def test_what_is_only_missing_is_said_and_nothing_to_look_at() -> None:
+    missing = RecordedValue(field="sex", status="missing")
+    check = check_metadata(make_segmentation(make_cord(), GRID, missing))
+    assert check is not None
+    assert check.verdict is Verdict.PASSED
+    assert "sex not given" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("outside", "verdict"), [(0, Verdict.PASSED), (1, Verdict.PASSED), (2, Verdict.LOOK)]
+)
+def test_volumes_beyond_the_training_data_are_named_and_many_are_worth_a_look(
+    outside: int, verdict: Verdict
+) -> None:
+    (item, *_) = make_segmentation(make_cord(), GRID).volumes
+    far = (2 * item.volume_ml + 1, 3 * item.volume_ml + 1)
+    near = (0.0, item.volume_ml)
+    volumes = tuple(
+        replace(item, voxels=1, trained_ml=far if place < outside else near) for place in range(5)
+    )
+    segmentation = replace(make_segmentation(make_cord(), GRID), volumes=volumes)
+    check = check_volumes(segmentation)
+    assert check is not None
+    assert check.verdict is verdict
+    assert (item.structure.name in check.detail) == (outside > 0)
+    unknown = replace(segmentation, volumes=tuple(replace(own, trained_ml=None) for own in volumes))
+    assert check_volumes(unknown) is None
 
 
 def test_metadata_without_a_flaw_pass_and_a_model_without_metadata_is_not_judged() -> None:

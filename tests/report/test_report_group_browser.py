@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from group_scenes import write_group_page
 from playwright.sync_api import Browser, Page, expect
+from report_scenes import make_cord, make_grid, make_segmentation, make_volume
 from support.chromium import visit
 
+from bids_film.domain.volume import Volume
 from bids_film.inputs.exclusions import read_exclusions
+from bids_film.report.page import ParticipantPage, ScanFiles, build_scan_page
+from bids_film.report.participant import render_participant
 
 pytestmark = pytest.mark.browser
 SCANS = 60
@@ -172,6 +176,22 @@ def test_a_review_by_keys_is_kept_shown_and_exported_as_an_exclusion_list(
             assert read_exclusions(tmp_path / name) == {rejected: "moved a lot"}
         page.select_option("#show", "reject")
         expect(page.locator("#count")).to_have_text(f"1 of {SCANS + 1}")
+
+
+def test_keys_of_the_review_work_from_within_the_report_as_well(
+    browser: Browser, tmp_path: Path
+) -> None:
+    group = write_group_page(tmp_path, 3)
+    labels, grid = make_cord(), make_grid((40, 30, 20))
+    files = ScanFiles(volume=make_volume(labels, grid), output=Volume(data=labels, grid=grid))
+    scan = build_scan_page(make_segmentation(labels, grid), files)
+    page = ParticipantPage(participant="00001", dataset="", version="0", scans=(scan,))
+    (tmp_path / "sub-00001.html").write_text(render_participant(page), encoding="utf-8")
+    with visit(browser, group) as seen:
+        seen.page.click("#review")
+        seen.page.frame_locator("#preview").locator("h2").first.click()
+        seen.page.keyboard.press("r")
+        expect(seen.page.locator("#tally")).to_contain_text("0 accepted, 1 rejected")
 
 
 def test_a_review_goes_on_from_a_file(browser: Browser, group: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from bids_film.domain.segmentation import ModelIdentity, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.quality import (
-    LOW_DICE,
     check_head,
     check_intensity,
     check_quality,
@@ -32,19 +31,25 @@ def verdict_of(check: Check | None) -> Verdict:
     return check.verdict
 
 
-def expect_dice(value: float | None) -> Segmentation:
+def expect_dice(value: float | None, *, reached: float | None) -> Segmentation:
     segmentation = make_segmentation(make_cord(), make_grid((40, 30, 20)))
-    volumes = tuple(replace(item, expected_dice=value) for item in segmentation.volumes)
+    volumes = tuple(
+        replace(item, expected_dice=value, reached_dice=reached) for item in segmentation.volumes
+    )
     return replace(segmentation, volumes=volumes)
 
 
-def test_a_low_expected_dice_is_worth_a_look_and_names_the_structure() -> None:
-    assert verdict_of(check_quality(expect_dice(LOW_DICE + 0.01))) is Verdict.PASSED
-    low = check_quality(expect_dice(LOW_DICE - 0.01))
+def test_less_sure_than_the_model_really_was_is_worth_a_look_and_names_the_structure() -> None:
+    assert verdict_of(check_quality(expect_dice(0.88, reached=0.87))) is Verdict.PASSED
+    low = check_quality(expect_dice(0.86, reached=0.87))
     assert verdict_of(low) is Verdict.LOOK
     assert low is not None
-    assert "gray matter 0.89" in low.detail
-    assert check_quality(expect_dice(None)) is None
+    assert "gray matter (0.86, usual 0.87)" in low.detail
+    assert check_quality(expect_dice(None, reached=0.87)) is None
+
+
+def test_a_model_that_does_not_say_what_it_reached_is_not_judged_by_what_it_expects() -> None:
+    assert verdict_of(check_quality(expect_dice(0.1, reached=None))) is Verdict.NOT_DONE
 
 
 def make_head(*, width: int = 40, shift: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

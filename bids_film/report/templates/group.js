@@ -3,8 +3,7 @@
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const byId = (id) => document.getElementById(id);
-const STORE = `bids-film review: ${content.name}`;
-const LOW_DICE = content.lowDice;
+const STORE = `bids-film review: ${content.store || location.pathname}`;
 const MOST_DOTS = 3000;
 const MAIN = new Set(["participant_id", "scan", "status", "lowest_expected_dice", "farthest_robust_z", "n_flags", "flags", "reason"]);
 
@@ -117,8 +116,7 @@ function formatCell(cell, { key }) {
     return link;
   }
   const far = key.endsWith("robust_z") && Math.abs(value) > content.far;
-  const low = key === "lowest_expected_dice" && value < LOW_DICE;
-  if (far || low) return asText(`▲ ${value}`, "far");
+  if (far) return asText(`▲ ${value}`, "far");
   if (value === "failed" && key === "status") return asText("■ failed", "bad");
   if (value !== "done" && key === "status") return asText(`○ ${value}`);
   return asText(value);
@@ -204,8 +202,7 @@ function wanted(row) {
   const done = get(row, "status") === "done";
   switch (byId("show").value) {
     case "look":
-      return get(row, "n_flags") > 0 || Math.abs(get(row, "farthest_robust_z") ?? 0) > content.far
-        || (get(row, "lowest_expected_dice") ?? 1) < LOW_DICE;
+      return get(row, "n_flags") > 0 || Math.abs(get(row, "farthest_robust_z") ?? 0) > content.far;
     case "left-out": return !done;
     case "undecided": return done && !row.decision;
     case "reject": return row.decision === "reject";
@@ -282,6 +279,11 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     KEYS[event.key]();
   }
+});
+
+// The report in the preview sends on the keys that it has no use for.
+window.addEventListener("message", (event) => {
+  if (event.source === byId("preview").contentWindow && !byId("panel").hidden) KEYS[event.data?.reviewKey]?.();
 });
 
 // --- plots

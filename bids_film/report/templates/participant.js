@@ -142,7 +142,6 @@ class Browser {
     const context = this.canvas.getContext("2d");
     const stepX = this.canvas.width / width;
     const stepY = this.canvas.height / height;
-    context.lineWidth = 2;
     this.stack.parts.forEach((parts, place) => {
       if (!isShown(this.section, place)) return;
       const own = new Uint8Array(256);
@@ -150,7 +149,6 @@ class Browser {
       const inside = (column, row) =>
         column >= 0 && row >= 0 && column < width && row < height
         && own[this.labels[voxel(column, row)]] === 1;
-      context.strokeStyle = this.stack.colors[place];
       context.beginPath();
       for (let row = 0; row <= height; row += 1) {
         for (let column = 0; column <= width; column += 1) {
@@ -165,7 +163,12 @@ class Browser {
           }
         }
       }
-      context.stroke();
+      // Its halo first: a colour may be that of the tissue.
+      for (const [color, thickness] of [[this.stack.halos[place], 4], [this.stack.colors[place], 2]]) {
+        context.strokeStyle = color;
+        context.lineWidth = thickness;
+        context.stroke();
+      }
     });
   }
 
@@ -278,6 +281,12 @@ for (const scan of document.querySelectorAll(".scan")) {
   scan.addEventListener("change", (event) => {
     if (event.target.matches("input.structure")) toggleStructures(scan);
   });
+  for (const button of scan.querySelectorAll("button.every")) {
+    button.addEventListener("click", () => {
+      for (const box of scan.querySelectorAll("input.structure")) box.checked = button.value === "all";
+      toggleStructures(scan);
+    });
+  }
   const section = scan.querySelector(".browse");
   if (!section) continue;
   section.hidden = false;
@@ -297,7 +306,10 @@ for (const scan of document.querySelectorAll(".scan")) {
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=checkbox],[type=radio],[type=range]), textarea");
-  if (event.key !== "o" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
+  // Within the group page's preview: its keys work here as well.
+  if (event.key !== "o" && window.parent !== window) window.parent.postMessage({ reviewKey: event.key }, "*");
+  if (event.key !== "o") return;
   for (const box of document.querySelectorAll("input.outlines, input.outlined")) {
     box.checked = !box.checked;
     box.dispatchEvent(new Event("change", { bubbles: true }));
