@@ -4,19 +4,21 @@
 
 Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01, and how far the
 segmentations of T1w, T2w and FLAIR of one brain agree with each other: structure by structure,
-and the mean of those that are larger than `LARGE_ML`.
+and the mean of those that are larger than `LARGE_ML`; and the Dice against the gray- and
+white-matter masks of the MNI152 template.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from benchmarks.demo.run import compare, make_dataset
 from benchmarks.running import make_parser, run_program, write_report
 from bids_film.images.measures import dice
 
@@ -37,7 +39,10 @@ def main() -> None:
     run_program(arguments.dataset, output, "evaluate", *model, *reference)
     against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
     agreement = pd.DataFrame(list(compare_contrasts(output)))
-    text = describe(against["dice"], agreement)
+    template = arguments.work / "mni152"
+    make_dataset(template / "bids")
+    run_program(template / "bids", template / "out", "participant", *model)
+    text = describe(against["dice"], agreement, compare(template / "out"))
     write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
 
 
@@ -68,8 +73,8 @@ def _read_names(folder: Path) -> dict[str, int]:
     return dict(zip(table["name"], table["index"], strict=True))
 
 
-def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
-    """Write both tables in Markdown."""
+def describe(against: pd.Series, agreement: pd.DataFrame, template: Mapping[str, float]) -> str:
+    """Write the tables in Markdown."""
     lines = ["# The brain model on real scans", "", "Trained on synthetic scans only.", ""]
     lines += [
         "| structure | Dice against the FreeSurfer-like labels of sub-vxm01 |",
@@ -88,6 +93,8 @@ def describe(against: pd.Series, agreement: pd.DataFrame) -> str:
     large = agreement[agreement["volume_ml"] >= LARGE_ML].groupby("pair", sort=False)["dice"].mean()
     values = " | ".join(f"{large[pair]:.3f}" for pair in pairs.columns)
     lines += [f"| mean of structures of at least {LARGE_ML:g} mL | {values} |"]
+    lines += ["", "| mask of the MNI152 template | Dice |", "| --- | --- |"]
+    lines += [f"| {name} | {value:.3f} |" for name, value in template.items()]
     return "\n".join([*lines, ""])
 
 

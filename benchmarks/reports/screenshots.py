@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page
 from tests.support.chromium import start_chromium, visit
 
 TALLEST = {1280: 2600, 390: 1500}
+READY_MS = 60_000
 QUALITY = 80
 
 
@@ -38,7 +39,7 @@ SUBJECTS = (
         dataset="gm-challenge", model="spinalcord", participants=("9418",), page="sub-9418.html"
     ),
     Subject(dataset="brain-samples", model="brain", participants=("oms07",), page="sub-oms07.html"),
-    Subject(dataset="brisc", model="brain", participants=("te00001",), page="sub-te00001.html"),
+    Subject(dataset="brisc", model="tumor", participants=("te00001",), page="sub-te00001.html"),
     Subject(
         dataset="hippocampus",
         model="hippocampus",
@@ -66,6 +67,7 @@ def main() -> None:
                 for scheme in ("light", "dark"):
                     name = f"{subject.dataset}-{page.stem}-{width}-{scheme}.webp"
                     photograph(browser, page, arguments.pictures / name, width, scheme)
+            photograph_parts(browser, page, arguments.pictures / f"{subject.dataset}-{page.stem}")
 
 
 def make_reports(subject: Subject, dataset: Path, work: Path) -> None:
@@ -89,6 +91,26 @@ def photograph(browser: Browser, page: Path, picture: Path, width: int, scheme: 
     image = image.crop((0, 0, image.width, min(image.height, TALLEST[width])))
     image.save(picture, format="WEBP", quality=QUALITY)
     print(f"{picture}: {image.width} x {image.height}, {picture.stat().st_size / 1024:.0f} kB")
+
+
+def photograph_parts(browser: Browser, page: Path, stem: Path) -> None:
+    """Write pictures of what is there after a click only: the 3-D viewer, the review."""
+    with visit(browser, page, width=1280, scheme="light") as seen:
+        viewer, review = seen.page.locator("button.open-viewer"), seen.page.locator("#review")
+        if viewer.count():
+            viewer.first.click()
+            seen.page.wait_for_selector(".browse [data-ready=true]", timeout=READY_MS)
+            save(seen.page.locator(".browse").first.screenshot(), stem, "viewer")
+        if review.count():
+            review.click()
+            seen.page.wait_for_timeout(1000)
+            save(seen.page.locator("#panel").screenshot(), stem, "review")
+
+
+def save(shot: bytes, stem: Path, part: str) -> None:
+    """Write a screenshot in the format of the documentation."""
+    picture = stem.with_name(f"{stem.name}-{part}.webp")
+    Image.open(io.BytesIO(shot)).convert("RGB").save(picture, format="WEBP", quality=QUALITY)
 
 
 def open_everything(page: Page) -> None:
