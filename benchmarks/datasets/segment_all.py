@@ -14,8 +14,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -84,11 +86,11 @@ def run_dataset(dataset: Path, work: Path, model: str, options: list[str]) -> Re
     )
 
 
-def has_same_grid(dataset: Path, output: Path, outcome: dict[str, object]) -> bool:
+def has_same_grid(dataset: Path, output: Path, outcome: Mapping[str, Any]) -> bool:
     """Compare shape, both affines and their codes of a label map with those of its scan."""
-    outputs = outcome["outputs"]
-    labels_file = next(name for name in outputs if name.endswith("_dseg.nii.gz"))  # type: ignore[union-attr,attr-defined]
-    scan, labels = nib.load(dataset / str(outcome["input"])), nib.load(output / labels_file)
+    paths = [entry["path"] for entry in outcome["outputs"]]
+    labels_file = next(path for path in paths if path.endswith("_dseg.nii.gz"))
+    scan, labels = nib.load(dataset / outcome["input"]), nib.load(output / labels_file)
     return (
         scan.shape == labels.shape
         and np.array_equal(scan.affine, labels.affine)
