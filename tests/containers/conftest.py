@@ -18,6 +18,7 @@ PARTICIPANTS = ("01", "02", "03", "04")
 SHAPE = (48, 56, 48)
 _TOOLS = {
     "docker": field.find_docker,
+    "compose": field.find_compose,
     "apptainer": field.find_apptainer,
     "slurm": field.find_slurm,
 }

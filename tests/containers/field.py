@@ -80,6 +80,20 @@ def find_docker() -> Tool:
     return Tool(version=version, started_by_us=not running)
 
 
+def find_compose() -> Tool:
+    """Find compose."""
+    if not compose():
+        raise AbsentError("neither docker compose nor docker-compose is installed here")
+    return Tool(version=_answer(*compose(), "version", "--short"), started_by_us=False)
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """Give the words that call compose: Docker's plugin, or what older systems have instead."""
+    ways = (("docker", "compose"), ("docker-compose",))
+    return next((words for words in ways if _answer(*words, "version", "--short")), ())
+
+
 @cache
 def find_apptainer() -> Tool:
     """Find Apptainer, or install it."""

@@ -115,9 +115,7 @@ def test_the_time_limit_leaves_no_halves_and_says_what_to_run_next(
     dataset = write_dataset(
         folder / "bids", participants=("01",), sessions=sessions, shape=SHAPE
     )  # more than two minutes' work
-    cluster = Cluster(
-        folder, dataset, outputs, BIDS_FILM_SIF=str(sif), SBATCH_TIMELIMIT="2"
-    )
+    cluster = Cluster(folder, dataset, outputs, BIDS_FILM_SIF=str(sif), SBATCH_TIMELIMIT="2")
     array, group = cluster.submit()
     wait_for_files(outputs, "sub-01/**/*_dseg.json")
     wait_for_job(array)
