@@ -35,10 +35,13 @@ unit: install
 test-containers: install
 	$(BIN)/pytest --verbose tests/containers
 
-# What users install by hash; needs uv.
+# What users install by hash, and of it what torch needs for CUDA; needs uv.
+CUDA := (cuda|nvidia|triton)[a-z0-9-]*==[^ ]+
 lock:
 	uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --python-version 3.11 \
 	  --quiet --custom-compile-command "make lock" --output-file requirements.lock
+	{ echo "# Made by 'make lock', on top of constraints.txt: torch without a local version such as +cpu, and its CUDA wheels."; \
+	  sed -nE 's/^($(CUDA)).*/\1/p; s/^torch==([^ ]+).*/torch===\1/p' requirements.lock; } > docker/constraints-cuda.txt
 
 audit:
 	$(PYTHON) .ci/audit.py

@@ -32,7 +32,7 @@ def describe_tool(parser: argparse.ArgumentParser) -> dict[str, Any]:
         "command-line": f"bids-film {keys}",
         "container-image": {
             "type": "docker",
-            "image": f"bids-film:{bids_film.__version__}",
+            "image": "bids-film",
             "entrypoint": False,
         },
         "inputs": inputs,

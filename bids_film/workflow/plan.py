@@ -199,25 +199,24 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     Raises
     ------
     UsageError
-        Where one of them is of no use to the model or to any of the scans.
+        Where one of them is of no use to the model or to anybody in the dataset.
     """
     check_overrides(read_overrides(options.metadata), encoder.fields)
     file = options.metadata_file
     rows = read_metadata_file(file) if file else []
     if file:
-        _check_metadata_file(file, rows, encoder, scans)
+        _check_metadata_file(file, rows, encoder, scans[0])
     return GivenMetadata(options.metadata, file, rows)
 
 
-def _check_metadata_file(
-    path: Path, rows: Sequence[Row], encoder: Encoder, scans: Sequence[Scan]
-) -> None:
-    """Refuse a table that is about none of these scans, or has no field of the model."""
+def _check_metadata_file(path: Path, rows: Sequence[Row], encoder: Encoder, scan: Scan) -> None:
+    """Refuse a table that is about nobody in the scan's dataset, or has no field of the model."""
     people = {row["participant_id"] for row in rows}
-    if not people & {scan.participant for scan in scans}:
+    # Nobody in the dataset, not nobody in this run: each task of an array is given the same table.
+    if not any((scan.dataset_root / f"sub-{person}").is_dir() for person in people):
         raise UsageError(
-            f"--metadata-file {path}: none of its {len(people)} participants is segmented",
-            hint=f"participant_id is such as {scans[0].participant} or sub-{scans[0].participant}",
+            f"--metadata-file {path}: none of its {len(people)} participants is in the dataset",
+            hint=f"participant_id is such as {scan.participant} or sub-{scan.participant}",
         )
     # Every row has the same columns: one tells which fields the table speaks of.
     columns = MetadataSource(kind=SourceKind.METADATA_FILE, file=path.name, values=rows[0])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +18,15 @@ PARTICIPANTS = ("01", "02", "03", "04")
 SHAPE = (48, 56, 48)
 _TOOLS = {
     "docker": field.find_docker,
+    "compose": field.find_compose,
     "apptainer": field.find_apptainer,
     "slurm": field.find_slurm,
 }
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts us in the background has it ignored: the bound in time would not be heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in _TOOLS:
         config.addinivalue_line("markers", f"{name}: needs {name}; what is absent is said aloud")
 
@@ -74,10 +76,8 @@ def _find(name: str) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     """A folder that ordinary users may enter, other than pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="bids-film-containers-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with field.open_place() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +20,7 @@ LAB = Path(os.environ.get("BIDS_FILM_TEST_LAB", Path(tempfile.gettempdir()) / "b
 """Where those scripts keep what they make, so that a second run finds its image built."""
 IMAGE = "bids-film"
 ORDINARY_USER = "hpcuser"
+PLACE = "bids-film-containers-"
 
 
 class AbsentError(Exception):
@@ -76,6 +80,20 @@ def find_docker() -> Tool:
     return Tool(version=version, started_by_us=not running)
 
 
+def find_compose() -> Tool:
+    """Find compose."""
+    if not compose():
+        raise AbsentError("neither docker compose nor docker-compose is installed here")
+    return Tool(version=_answer(*compose(), "version", "--short"), started_by_us=False)
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """Give the words that call compose: Docker's plugin, or what older systems have instead."""
+    ways = (("docker", "compose"), ("docker-compose",))
+    return next((words for words in ways if _answer(*words, "version", "--short")), ())
+
+
 @cache
 def find_apptainer() -> Tool:
     """Find Apptainer, or install it."""
@@ -130,6 +148,25 @@ def make_ordinary_user() -> str:
     if os.getuid() == 0 and run("id", ORDINARY_USER).returncode:
         check(run("useradd", "--create-home", ORDINARY_USER))
     return ORDINARY_USER
+
+
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """Make a session's folder; it goes at the end, or with the next session if this is killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PLACE}*"):
+        with suppress(OSError):  # another session's, or another user's
+            _hold(left)
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=PLACE))
+    folder.chmod(0o755)
+    _hold(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _hold(folder: Path) -> None:
+    """Hold a folder until this process ends, however it ends; an error where another one does."""
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def make_open_folder(path: Path) -> Path:

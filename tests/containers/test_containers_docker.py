@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HashOutputs
-from field import ROOT, check, run
+from field import ROOT, check, compose, run
 from support.bids_factory import write_dataset
 
 import bids_film
@@ -140,6 +141,21 @@ def test_the_wrapper_runs_the_image_with_the_users_own_folders(
     check(done)
     assert done.stderr.startswith("+ docker run ")
     assert hash_outputs(out) == hash_outputs(reference)
+
+
+@pytest.mark.compose
+def test_the_line_for_compose_in_the_docs_is_right(
+    image: str, dataset: Path, reference: Path, folder: Path, hash_outputs: HashOutputs
+) -> None:
+    page = (ROOT / "docs" / "containers.md").read_text()
+    (line,) = re.findall(r"^ {4}(BIDS_DIR=.+ docker compose .+)$", page, re.MULTILINE)
+    (folder / "bids").symlink_to(dataset)
+    (folder / "docker").symlink_to(ROOT / "docker")
+    (folder / "out").mkdir()
+    check(run("bash", "-c", line.replace("docker compose", " ".join(compose())), cwd=folder))
+    assert hash_outputs(folder / "out") == hash_outputs(reference)
+    (owner,) = {path.stat().st_uid for path in (folder / "out").rglob("*")}
+    assert owner == os.getuid()
 
 
 def _wait_for(folder: Path, pattern: str, timeout_s: float = 240) -> None:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PARTICIPANTS, HashOutputs
+from conftest import PARTICIPANTS, SHAPE, HashOutputs
 from field import ORDINARY_USER, ROOT, check, make_ordinary_user, run
+from support.bids_factory import write_dataset
 
 from bids_film.derivatives.atomic import TEMPORARY_PATTERN
 
@@ -84,24 +85,13 @@ def test_an_array_of_all_participants_in_the_same_second_and_the_group(
 
 @pytest.mark.slurm
 @pytest.mark.usefixtures("bin_in_path")
-@pytest.mark.parametrize("by_time_limit", [True, False], ids=["time limit", "scancel"])
-def test_what_was_stopped_half_way_is_finished_by_the_same_line(
-    dataset: Path, reference: Path, folder: Path, outputs: Path,
-    hash_outputs: HashOutputs, by_time_limit: bool,  # noqa: FBT001
-) -> None:  # fmt: skip
+def test_what_was_cancelled_half_way_is_finished_by_the_same_line(
+    dataset: Path, reference: Path, folder: Path, outputs: Path, hash_outputs: HashOutputs
+) -> None:
     cluster = Cluster(folder, dataset, outputs, MAX_TASKS="1")
     array, group = cluster.submit()
     wait_for_files(outputs, "sub-01/anat/*_dseg.json")
     wait_for_files(outputs, "logs/slurm/participant_*_2.log")
-    if by_time_limit:
-        # What --signal=B:TERM@60 does a minute before the limit; the program has begun by then.
-        wait_for_files(outputs, "logs/nipype-*.log", count=2)
-        task = check(run("squeue", "--noheader", "--format=%A", f"--jobs={array}_2")).strip()
-        # scancel gives 229 where the machine of the task answers late: what counts is what it did.
-        run("scancel", "--batch", "--signal=TERM", task)
-        wait_for_files(outputs, "logs/slurm/participant_*_3.log")
-        (log,) = outputs.glob("logs/slurm/participant_*_2.log")
-        assert "the same command goes on where it stopped" in log.read_text()
     check(run("scancel", array))
     wait_for_job(group)
     assert not list(outputs.rglob(TEMPORARY_PATTERN))
@@ -113,6 +103,32 @@ def test_what_was_stopped_half_way_is_finished_by_the_same_line(
     assert "up to date" in read_logs(outputs)
     rows = (outputs / "group_seg-brain.tsv").read_text().splitlines()
     assert len(rows) == 1 + len(PARTICIPANTS)
+
+
+@pytest.mark.slurm
+@pytest.mark.apptainer
+@pytest.mark.docker
+def test_the_time_limit_leaves_no_halves_and_says_what_to_run_next(
+    sif: Path, folder: Path, outputs: Path
+) -> None:
+    sessions = [f"{number:03}" for number in range(100)]
+    dataset = write_dataset(
+        folder / "bids", participants=("01",), sessions=sessions, shape=SHAPE
+    )  # more than two minutes' work
+    cluster = Cluster(folder, dataset, outputs, BIDS_FILM_SIF=str(sif), SBATCH_TIMELIMIT="2")
+    array, group = cluster.submit()
+    wait_for_files(outputs, "sub-01/**/*_dseg.json")
+    wait_for_job(array)
+    (log,) = outputs.glob("logs/slurm/participant_*.log")
+    assert "the same command goes on where it stopped" in log.read_text()
+    shown = check(run("scontrol", "show", "job", array))
+    assert "ExitCode=143:0" in shown
+    assert "JobState=FAILED" in shown, "the limit itself ended it, not the signal before it"
+    assert not list(outputs.rglob(TEMPORARY_PATTERN))
+    done = len(list(outputs.rglob("*_dseg.json")))
+    assert done < len(sessions)
+    wait_for_job(group)
+    assert len((outputs / "group_seg-brain.tsv").read_text().splitlines()) == 1 + done
 
 
 def run_by_plugin(folder: Path, dataset: Path, outputs: Path, memory: str) -> tuple[int, str]:

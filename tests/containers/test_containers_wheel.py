@@ -1,4 +1,4 @@
-"""The wheel, installed where nothing of ours is."""
+"""Wheel and source archive, installed where nothing of ours is."""
 
 from __future__ import annotations
 
@@ -36,15 +36,29 @@ def test_wheel_and_source_hold_models_licence_and_completions(built: Path) -> No
         assert name in inside
 
 
-def test_the_wheel_alone_segments_and_reports(
-    built: Path, dataset: Path, reference: Path, tmp_path: Path, hash_outputs: HashOutputs
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that is filled once, by the first of the archives."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    return folder
+
+
+@pytest.fixture(params=[".whl", ".tar.gz"])
+def program(built: Path, environment: Path, request: pytest.FixtureRequest) -> Path:
+    """The program as it was installed from the wheel or from the source."""
+    (archive,) = built.glob(f"*{request.param}")
+    pip = [environment / "bin" / "python", "-m", "pip"]
+    run(*pip, "uninstall", "--quiet", "--yes", "bids-film")
+    install = ["nice", *pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    check(run(*install, archive, cwd=built))
+    return environment / "bin" / "bids-film"
+
+
+def test_the_archive_alone_segments_and_reports(
+    program: Path, dataset: Path, reference: Path, tmp_path: Path, hash_outputs: HashOutputs
 ) -> None:
-    (wheel,) = built.glob("*.whl")
-    venv.create(tmp_path / "empty", with_pip=True)
-    programs = tmp_path / "empty" / "bin"
-    pip = [programs / "python", "-m", "pip", "install", "--quiet"]
-    check(run("nice", *pip, "--constraint", ROOT / "constraints.txt", wheel, cwd=tmp_path))
-    command = [programs / "bids-film", dataset, tmp_path / "out", "participant"]
+    command = [program, dataset, tmp_path / "out", "participant"]
     check(run(*command, cwd=tmp_path, PYTHONPATH="", PATH="/usr/bin:/bin"))
     assert hash_outputs(tmp_path / "out") == hash_outputs(reference)
     assert (tmp_path / "out" / "sub-01.html").stat().st_size > 10_000

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from boutiques import bosh
 
 from bids_film.cli.parser import build_parser
+from bids_film.workflow.plugin_file import read_plugin_file
 from distribution.make import FOLDER, make_files
 
 DESCRIPTOR = FOLDER / "bids-film.json"
@@ -67,3 +69,24 @@ def test_bash_completes_levels_options_values_and_paths(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert offered in done.stdout.split(), done.stdout + done.stderr
+
+
+def test_the_lock_for_cuda_is_that_of_the_program_and_what_torch_needs_besides() -> None:
+    def read_versions(name: str) -> dict[str, str]:
+        text = (FOLDER.parent / name).read_text(encoding="utf-8")
+        pairs = re.findall(r"^([\w.-]+)={2,3}([^\s;]+)", text, re.MULTILINE)
+        return {re.sub(r"[._]", "-", name.lower()): version for name, version in pairs}
+
+    cuda, locked = read_versions("docker/constraints-cuda.txt"), read_versions("requirements.lock")
+    everywhere = read_versions("constraints.txt")
+    assert cuda.items() <= locked.items(), "run: make lock"
+    assert locked.keys() - everywhere.keys() <= cuda.keys(), "run: make lock"
+    assert cuda.keys() & everywhere.keys() == {"torch"}
+    assert cuda["torch"] == everywhere["torch"]
+
+
+@pytest.mark.parametrize("name", ["slurm", "pbs", "sge"])
+def test_each_plugin_file_is_one_that_the_program_takes(name: str) -> None:
+    plugin, arguments = read_plugin_file(FOLDER.parent / "singularity" / "plugins" / f"{name}.yml")
+    assert plugin == name.upper()
+    assert arguments["max_jobs"]

@@ -171,6 +171,8 @@ def test_the_command_line_goes_before_the_metadata_file_and_that_before_the_data
     )
     given = replace(options, metadata_file=table, metadata=("MagneticFieldStrength=3",))
     first, second, _ = (scan.job.values for scan in make_plan(given).scans)
+    (alone, *_) = make_plan(replace(given, participant_label=("02",))).scans
+    assert alone.job.values == second, "a run without the table's participants is the same"
     assert [value.value for value in first[:2]] == [3.0, "Philips"]
     assert second[0].value == 3.0
     assert second[1].file != "metadata.tsv"
