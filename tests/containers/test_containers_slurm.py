@@ -111,13 +111,11 @@ def test_what_was_cancelled_half_way_is_finished_by_the_same_line(
 def test_the_time_limit_leaves_no_halves_and_says_what_to_run_next(
     sif: Path, folder: Path, outputs: Path
 ) -> None:
-    sessions = [f"{number:03}" for number in range(100)]
-    dataset = write_dataset(
-        folder / "bids", participants=("01",), sessions=sessions, shape=SHAPE
-    )  # more than two minutes' work
+    dataset = write_dataset(folder / "bids", participants=("01",), shape=SHAPE)
     cluster = Cluster(folder, dataset, outputs, BIDS_FILM_SIF=str(sif), SBATCH_TIMELIMIT="2")
-    array, group = cluster.submit()
-    wait_for_files(outputs, "sub-01/**/*_dseg.json")
+    # One scan that takes longer than any limit, however fast the machine is.
+    array, group = cluster.submit("--ensemble", "augment", "--passes", "1000000")
+    check(run("scancel", group))
     wait_for_job(array)
     (log,) = outputs.glob("logs/slurm/participant_*.log")
     assert "the same command goes on where it stopped" in log.read_text()
@@ -125,10 +123,7 @@ def test_the_time_limit_leaves_no_halves_and_says_what_to_run_next(
     assert "ExitCode=143:0" in shown
     assert "JobState=FAILED" in shown, "the limit itself ended it, not the signal before it"
     assert not list(outputs.rglob(TEMPORARY_PATTERN))
-    done = len(list(outputs.rglob("*_dseg.json")))
-    assert done < len(sessions)
-    wait_for_job(group)
-    assert len((outputs / "group_seg-brain.tsv").read_text().splitlines()) == 1 + done
+    assert not list(outputs.rglob("*_dseg.nii.gz"))
 
 
 def run_by_plugin(folder: Path, dataset: Path, outputs: Path, memory: str) -> tuple[int, str]:
