@@ -26,7 +26,7 @@ function makeChart(canvas, { x = {}, y = {}, tell, open = null, ...options }) {
       onClick: (_event, hits) => open && hits.length && open(hits[0].element.$context.raw),
       plugins: {
         legend: { display: false },
-        tooltip: { filter: (item) => item.raw.said !== null, callbacks: { title: () => "", label: (item) => tell(item.raw) } },
+        tooltip: { callbacks: { title: () => "", label: (item) => tell(item.raw) } },
       },
       scales: { x: makeAxis(x), y: makeAxis(y) },
       ...options,
@@ -61,7 +61,7 @@ function makeOutliers(points) {
 
 function makeLine(points, { color = "--quiet", width = 1, dash = [] } = {}) {
   return paint({
-    type: "line", data: points, pointRadius: 0, pointHitRadius: 0, pointHoverRadius: 0, spanGaps: false,
+    type: "line", parsing: true, data: points, pointRadius: 0, pointHitRadius: 0, pointHoverRadius: 0, spanGaps: false,
     ink: color, outline: color, borderDash: dash, borderWidth: width,
   });
 }
