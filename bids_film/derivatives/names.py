@@ -17,6 +17,7 @@ from bids_film.domain.errors import InputError
 from bids_film.domain.labels import Structure
 from bids_film.domain.scan import Scan
 
+_FIGURES = "figures"
 _ANAT = frozenset({"sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part", "chunk"})
 _ENTITIES_OF_DSEG: Mapping[str, frozenset[str]] = {
     "anat": _ANAT,
@@ -70,9 +71,14 @@ class OutputNames:
         return self.figures / f"{stem}_{what}.nii.gz"
 
     @property
+    def checks(self) -> Path:
+        """What the report's checks found."""
+        return name_checks(self.labels)
+
+    @property
     def figures(self) -> Path:
         """Folder of what only the report shows."""
-        return self.folder / "figures"
+        return self.folder / _FIGURES
 
     def _path(self, suffix: str, extension: str, **more: str) -> Path:
         name = BidsName(entities={**self.entities, **more}, suffix=suffix, extension=extension)
@@ -111,6 +117,12 @@ def output_names(scan: Scan, model_name: str, output: Path) -> OutputNames:
         folder /= f"ses-{scan.session}"
     ordered = {key: entities[key] for key in ENTITY_ORDER if key in entities}
     return OutputNames(folder=folder / datatype, entities=ordered)
+
+
+def name_checks(labels: Path) -> Path:
+    """Name the file with what the report's checks found of a label map."""
+    stem = labels.name.removesuffix("_dseg.nii.gz")
+    return labels.parent / _FIGURES / f"{stem}_checks.json"
 
 
 def participant_folder(output: Path, participant: str) -> Path:

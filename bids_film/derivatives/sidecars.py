@@ -234,7 +234,8 @@ def remove_outputs(names: OutputNames, structures: tuple[Structure, ...]) -> Non
     maps = [names.probabilities(structure) for structure in structures]
     maps_sidecars = [names.probabilities_sidecar(structure) for structure in structures]
     figures = sorted(names.figures.glob(names.figure("*").name))
-    for path in [names.sidecar, names.labels, names.table, *maps_sidecars, *maps, *figures]:
+    own = [names.sidecar, names.labels, names.table, names.checks]
+    for path in [*own, *maps_sidecars, *maps, *figures]:
         path.unlink(missing_ok=True)
 
 

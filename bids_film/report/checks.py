@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -49,6 +50,19 @@ class Check:
     name: str
     verdict: Verdict
     detail: str
+
+
+def list_concerns(checks: Iterable[Check]) -> list[Check]:
+    """List the checks that did not pass, failures first."""
+    known = list(checks)
+    order = (Verdict.FAILED, Verdict.LOOK)
+    return [check for verdict in order for check in known if check.verdict is verdict]
+
+
+def find_light(checks: Iterable[Check]) -> Verdict:
+    """Find the colour of the traffic light: that of the worst check."""
+    concerns = list_concerns(checks)
+    return concerns[0].verdict if concerns else Verdict.PASSED
 
 
 def check_geometry(image: Grid, output: Grid) -> Check:

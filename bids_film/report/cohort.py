@@ -14,6 +14,7 @@ FAR = 3.5
 """Robust z beyond which a volume is an outlier (Iglewicz & Hoaglin, 1993)."""
 FEWEST_SCANS = 8
 """Of fewer, nobody can say what is usual."""
+COHORT_CHECK = "Volumes as in the other scans"
 _NORMAL = 1.4826
 
 
@@ -63,7 +64,6 @@ def check_cohort(segmentation: Segmentation, cohort: Mapping[str, Spread]) -> Ch
     cohort : Mapping[str, Spread]
         By abbreviation of the structure; empty before the group level ran.
     """
-    name = "Volumes as in the other scans"
     rated = {
         item.structure.name: (item.volume_ml, spread, z)
         for item in segmentation.volumes
@@ -74,14 +74,14 @@ def check_cohort(segmentation: Segmentation, cohort: Mapping[str, Spread]) -> Ch
         detail = (
             f"Needs the group level, run before this report, with at least {FEWEST_SCANS} scans."
         )
-        return Check(name=name, verdict=Verdict.NOT_DONE, detail=detail)
+        return Check(name=COHORT_CHECK, verdict=Verdict.NOT_DONE, detail=detail)
     far = [
         f"{structure} {volume:.3g} mL (median {spread.median:.3g} mL, robust z {z:+.1f})"
         for structure, (volume, spread, z) in rated.items()
         if abs(z) > FAR
     ]
     if far:
-        return Check(name=name, verdict=Verdict.LOOK, detail=f"Far off: {'; '.join(far)}.")
+        return Check(name=COHORT_CHECK, verdict=Verdict.LOOK, detail=f"Far off: {'; '.join(far)}.")
     scans = max(spread.scans for _, spread, _ in rated.values())
     detail = f"Every robust z lies within ±{FAR}, over {scans} scans."
-    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+    return Check(name=COHORT_CHECK, verdict=Verdict.PASSED, detail=detail)

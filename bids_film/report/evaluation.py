@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from bids_film.evaluation.calibration import Reliability
 from bids_film.evaluation.summary import Comparison, Row, Summary, find_levels
-from bids_film.report.plots import (
-    FRAME,
-    Plot,
-    draw_dice,
-    draw_pairs,
-    draw_reliability,
-    draw_volumes,
+from bids_film.report.charts import (
+    Chart,
+    chart_dice,
+    chart_pairs,
+    chart_reliability,
+    chart_volumes,
+    describe_charts,
 )
-from bids_film.report.templating import make_environment, write_policy
+from bids_film.report.templating import make_environment
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm", "assd_mm", "volume_difference_percent")
 
@@ -60,29 +60,27 @@ def render_evaluation(page: EvaluationPage) -> str:
         make_environment({})
         .get_template("evaluation.html")
         .render(
-            policy=write_policy(),
             page=page,
             shown=_SHOWN,
             groups=_group(page.summaries),
-            plots={name: list(_draw_plots(page, name)) for name in structures},
-            frame=FRAME,
+            **describe_charts({name: _chart(page, name) for name in structures}),
         )
     )
 
 
-def _draw_plots(page: EvaluationPage, structure: str) -> list[Plot]:
+def _chart(page: EvaluationPage, structure: str) -> list[Chart]:
     levels = find_levels(page.rows, page.by)
     pairs = zip(page.rows, levels, strict=True)
     own = [(row, level) for row, level in pairs if row["structure"] == structure]
     rows, level_of = [row for row, _ in own], [level for _, level in own]
     summaries = [line for line in page.summaries if line.structure == structure]
     other = [row for row in page.other if row["structure"] == structure]
-    plots = [draw_dice(rows, level_of, summaries, page.by), draw_volumes(rows)]
+    charts = [chart_dice(rows, level_of, summaries, page.by), chart_volumes(rows)]
     if other:
-        plots.append(draw_pairs(other, rows, ("other", "this")))
+        charts.append(chart_pairs(other, rows, ("other", "this")))
     if structure in page.reliability:
-        plots.append(draw_reliability(page.reliability[structure]))
-    return [plot for plot in plots if plot is not None]
+        charts.append(chart_reliability(page.reliability[structure]))
+    return [chart for chart in charts if chart is not None]
 
 
 def _group(summaries: Sequence[Summary]) -> dict[tuple[str, str], dict[str, Summary]]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from bids_film.evaluation.experiment import AS_FOUND, ArmComparison, ArmSummary, average_seeds
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Row
-from bids_film.report.plots import FRAME, Plot, draw_dice
-from bids_film.report.templating import make_environment, write_policy
+from bids_film.report.charts import Chart, chart_dice, describe_charts
+from bids_film.report.templating import make_environment
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm")
 _COMPARED = ("dice", "hd95_mm")
@@ -89,11 +89,9 @@ def render_experiment(page: ExperimentPage) -> str:
         make_environment({})
         .get_template("experiment.html")
         .render(
-            policy=write_policy(),
             page=page,
             tables=list(make_tables(page)),
-            plots={name: [draw_arms(page, name)] for name in structures},
-            frame=FRAME,
+            **describe_charts({name: [chart_arms(page, name)] for name in structures}),
         )
     )
 
@@ -109,7 +107,7 @@ def make_tables(page: ExperimentPage) -> Iterator[Table]:
         yield _tabulate_conditions(page)
 
 
-def draw_arms(page: ExperimentPage, structure: str) -> Plot:
+def chart_arms(page: ExperimentPage, structure: str) -> Chart:
     """Plot the Dice of each scan of a structure, a column per arm."""
     rows = [
         row
@@ -121,7 +119,7 @@ def draw_arms(page: ExperimentPage, structure: str) -> Plot:
         for line in page.summaries
         if line.summary.structure == structure and line.condition == AS_FOUND
     ]
-    return draw_dice(rows, [str(row["arm"]) for row in rows], lines, "")
+    return chart_dice(rows, [str(row["arm"]) for row in rows], lines, "")
 
 
 def _tabulate_arms(page: ExperimentPage) -> Table:

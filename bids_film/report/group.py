@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -21,6 +21,15 @@ from bids_film.report.templating import make_environment, read_asset, read_libra
 Cell = str | float | None
 _MOST_LEVELS = 12
 _USED = ("used", "converted")
+_LIBRARIES = ("tabulator.min.js", "chart.min.js")
+_SCRIPTS = ("charts.js", "group_table.js", "review.js", "group_plots.js", "group.js")
+_MAIN = (
+    *("scan", "verdict", "concerns", "farthest_robust_z", "farthest_structure"),
+    *("lowest_expected_dice", "status", "reason"),
+)
+_PARTICIPANTS = "participants.tsv"
+_MOST_VOLUMES = 6
+"""Of so many structures the table shows the volumes without being asked."""
 
 
 class Described(Protocol):
@@ -94,8 +103,7 @@ class Coverage:
 
 def render_group(page: GroupPage) -> str:
     """Write the page as one HTML document that needs nothing else but the pages it links to."""
-    scripts = [read_library("tabulator.min.js"), read_library("chart.min.js")]
-    scripts.append(read_asset("group.js"))
+    scripts = [*map(read_library, _LIBRARIES), *map(read_asset, _SCRIPTS)]
     return (
         _environment()
         .get_template("group.html")
@@ -131,11 +139,14 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
     columns = _list_columns(page)
     keys = [column["key"] for column in columns]
     pages = {item.scan: _link(item) for item in page.segmentations}
+    rows = [_write_row(row, keys, page.people) for row in page.rows]
+    for place, column in enumerate(columns):
+        column["numeric"] = _is_numeric(row[place] for row in rows)
     return {
         "name": f"{page.dataset} {page.model}".strip(),
         "store": _name_store(page),
         "columns": columns,
-        "rows": [_write_row(row, keys, page.people) for row in page.rows],
+        "rows": rows,
         "links": [pages.get(str(row.get("scan")), _link_failed(row)) for row in page.rows],
         "structures": [
             {"name": item.name, "key": item.abbreviation, "color": check_color(item.color)}
@@ -189,26 +200,53 @@ def _list_columns(page: GroupPage) -> list[dict[str, Any]]:
     listed = [
         {
             "key": key,
-            "title": key.removesuffix("_volume_ml") + " mL" if key.endswith("_volume_ml") else key,
+            "title": key.removesuffix("_volume_ml") + " mL"
+            if key.endswith("_volume_ml")
+            else key.replace("_", " "),
             "description": column.description,
+            "kind": _find_kind(key, len(page.structures)),
         }
-        for key, column in page.columns.items()
+        for key, column in _order(page.columns).items()
     ]
     people = dict.fromkeys(key for row in page.people.values() for key in row)
     listed += [
-        {"key": f"participants.tsv {key}", "title": key, "description": f"{key}, participants.tsv"}
+        {
+            "key": f"{_PARTICIPANTS} {key}",
+            "title": key,
+            "description": f"{key}, {_PARTICIPANTS}",
+            "kind": "told",
+        }
         for key in people
         if key != "participant_id"
     ]
     return listed
 
 
+def _order(columns: Mapping[str, Described]) -> dict[str, Described]:
+    """Put what a reader looks at first before the rest."""
+    return {key: columns[key] for key in dict.fromkeys((*_MAIN, *columns)) if key in columns}
+
+
+def _find_kind(key: str, structures: int) -> str:
+    """Find with which others a column is shown."""
+    if key.endswith("_volume_ml"):
+        return "volume" if structures > _MOST_VOLUMES else "main volume"
+    if key.endswith("_robust_z") and key not in _MAIN:
+        return "z"
+    return "main" if key in _MAIN else "told"
+
+
+def _is_numeric(cells: Iterable[Cell]) -> bool:
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, int | float) for cell in known)
+
+
 def _write_row(
     row: Mapping[str, Cell], keys: Sequence[str], people: Mapping[str, Mapping[str, str]]
 ) -> list[Cell]:
     person = people.get(str(row["participant_id"]), {})
-    told = {f"participants.tsv {key}": _read_cell(value) for key, value in person.items()}
-    return [_shorten({**told, **row}.get(key)) for key in keys]
+    told = {f"{_PARTICIPANTS} {key}": _read_cell(value) for key, value in person.items()}
+    return [_shorten(key, {**told, **row}.get(key)) for key in keys]
 
 
 def _read_cell(text: str) -> Cell:
@@ -224,10 +262,12 @@ def _read_cell(text: str) -> Cell:
     return number if plain and abs(number) < float("inf") else stripped
 
 
-def _shorten(value: Cell) -> Cell:
-    if isinstance(value, float):
-        return None if value != value else float(f"{value:.5g}")  # noqa: PLR0124 NaN
-    return value
+def _shorten(key: str, value: Cell) -> Cell:
+    if not isinstance(value, float):
+        return value
+    if value != value:  # noqa: PLR0124 NaN
+        return None
+    return round(value, 3) if key.endswith("_robust_z") else float(f"{value:.5g}")
 
 
 def _link(segmentation: Segmentation) -> str:

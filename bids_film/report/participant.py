@@ -18,7 +18,7 @@ from bids_film.domain.segmentation import (
     StructureChange,
     StructureVolume,
 )
-from bids_film.report.checks import Check, Verdict
+from bids_film.report.checks import Verdict, find_light, list_concerns
 from bids_film.report.figures import Tile
 from bids_film.report.methods import choose_references, write_methods
 from bids_film.report.page import ParticipantPage, ScanPage
@@ -92,22 +92,10 @@ def check_color(color: str) -> str:
     return color if _COLOR.fullmatch(color) else _GRAY
 
 
-def list_concerns(scan: ScanPage) -> list[Check]:
-    """List the checks of a scan that did not pass, failures first."""
-    order = (Verdict.FAILED, Verdict.LOOK)
-    return [check for verdict in order for check in scan.checks if check.verdict is verdict]
-
-
 def is_dark(color: str) -> bool:
     """Whether an outline of that colour is not seen on dark tissue."""
     red, green, blue = (int(check_color(color)[place : place + 2], 16) for place in (1, 3, 5))
     return 0.3 * red + 0.6 * green + 0.1 * blue < _DARK
-
-
-def find_light(scan: ScanPage) -> Verdict:
-    """Find the colour of the traffic light: that of the worst check."""
-    concerns = list_concerns(scan)
-    return concerns[0].verdict if concerns else Verdict.PASSED
 
 
 def number_structures(scan: ScanPage) -> dict[str, int]:

@@ -16,6 +16,8 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.folders import choose_participants
 from bids_film.inputs.tables import index_rows, read_table
+from bids_film.report.checks import Check
+from bids_film.report.cohort import COHORT_CHECK, check_cohort
 from bids_film.report.group import GroupPage, render_group
 from bids_film.workflow.group_tables import (
     COLUMNS,
@@ -34,6 +36,7 @@ from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.state import read_outcomes
 from bids_film.workflow.tables import Column, Row, write_table
+from bids_film.workflow.verdicts import read_checks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,12 +52,15 @@ class GroupScans:
         Scan to note.
     skipped : Sequence[str]
         Participants of whom nothing was segmented.
+    checks : Mapping[str, Sequence[Check]]
+        Scan to what its report found; nothing where the report was not written.
     """
 
     segmentations: Sequence[Segmentation]
     failed: Sequence[ScanOutcome] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
     skipped: Sequence[str] = ()
+    checks: Mapping[str, Sequence[Check]] = field(default_factory=dict)
 
 
 def run_group(options: Options) -> ExitCode:
@@ -84,9 +90,17 @@ def run_group(options: Options) -> ExitCode:
             [o for o in outcomes if o.failed and _model_name(o) == model],
             excluded,
             _find_skipped(options, participants),
+            output,
         )
         path = _write_group(model, scans, other, options)
         sys.stdout.write(f"{path}: {describe_scans(scans)}\n")
+        behind = 0 if options.participant_label else count_behind(scans)
+        if behind:
+            sys.stdout.write(
+                f"{behind} of {len(scans.segmentations)} reports do not compare their volumes with "
+                "these scans yet; to write them anew:\n  bids-film BIDS_DIR OUTPUT_DIR participant "
+                f"--model {model} --reports-only\n"
+            )
     return ExitCode.DONE
 
 
@@ -128,12 +142,24 @@ def describe_scans(scans: GroupScans) -> str:
     return ", ".join([counts, *(f"{len(own)} {what}" for what, own in more.items() if own)])
 
 
+def count_behind(scans: GroupScans) -> int:
+    """Count the reports that say of their volumes otherwise than these scans do."""
+    spreads = find_spreads(scans.segmentations)
+    return sum(
+        check_cohort(item, spreads).verdict
+        not in [
+            check.verdict for check in scans.checks.get(item.scan, ()) if check.name == COHORT_CHECK
+        ]
+        for item in scans.segmentations
+    )
+
+
 def make_rows(scans: GroupScans) -> list[Row]:
     """Write one row per scan, in the order of their paths."""
     spreads = find_spreads(scans.segmentations)
     rows = [
         *(failed_row(outcome) for outcome in scans.failed),
-        *(done_row(segmentation, spreads) for segmentation in scans.segmentations),
+        *(done_row(item, spreads, scans.checks.get(item.scan, ())) for item in scans.segmentations),
         *(excluded_row(scan, note) for scan, note in scans.excluded.items()),
         *(skipped_row(participant) for participant in scans.skipped),
     ]
@@ -145,15 +171,18 @@ def _choose_scans(
     failed: Sequence[ScanOutcome],
     excluded: Mapping[str, str],
     skipped: Sequence[str],
+    output: Path,
 ) -> GroupScans:
     """Let each scan count once; one that failed after an earlier success counts as failed."""
     gone = {outcome.input for outcome in failed} | set(excluded)
     own = {item.scan for item in segmentations} | {outcome.input for outcome in failed}
+    counting = [item for item in segmentations if item.scan not in gone]
     return GroupScans(
-        segmentations=[item for item in segmentations if item.scan not in gone],
+        segmentations=counting,
         failed=[outcome for outcome in failed if outcome.input not in excluded],
         excluded={scan: note for scan, note in excluded.items() if scan in own},
         skipped=skipped,
+        checks={item.scan: read_checks(output, item) for item in counting},
     )
 
 
@@ -169,7 +198,7 @@ def _write_group(
         for segmentation in scans.segmentations
         for item in segmentation.volumes
     }
-    columns = _describe_columns(list(structures.values()), scans.segmentations)
+    columns = describe_columns(list(structures.values()), scans.segmentations)
     write_table(path, columns, rows)
     compared = compare_volumes(rows, other, list(structures.values()))
     if compared:
@@ -192,9 +221,10 @@ def _write_group(
     return path
 
 
-def _describe_columns(
+def describe_columns(
     structures: Sequence[Structure], segmentations: Sequence[Segmentation]
 ) -> dict[str, Column]:
+    """Describe the columns of a group's table, in their order."""
     fields = dict.fromkeys(value.field for item in segmentations for value in item.values)
     told = {name: Column(description=f"{name} as the model was told") for name in fields}
     return COLUMNS | describe_structures(structures) | told | LAST_COLUMNS

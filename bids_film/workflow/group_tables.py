@@ -9,6 +9,7 @@ from pathlib import Path
 from bids_film.domain.entities import parse_name
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.report.checks import Check, find_light, list_concerns
 from bids_film.report.cohort import Spread, measure_spread
 from bids_film.workflow.flags import find_flags
 from bids_film.workflow.job import ScanOutcome
@@ -22,6 +23,11 @@ COLUMNS = {
         description="done; failed; excluded, by the list of a review; or skipped, where nothing of "
         "a participant was segmented"
     ),
+    "verdict": Column(
+        description="Traffic light of the participant's report: passed; look, for something to "
+        "look at; failed; n/a where the report was not written"
+    ),
+    "n_concerns": Column(description="Number of checks that did not pass"),
     "model_version": Column(description="Version of the model"),
 }
 LAST_COLUMNS = {
@@ -29,8 +35,9 @@ LAST_COLUMNS = {
         description="Dice that the network expects of itself, of the structure where it is lowest"
     ),
     "farthest_robust_z": Column(description="Robust z of the volume that lies farthest off"),
-    "n_flags": Column(description="Number of flags"),
-    "flags": Column(description="What to look at: notes on file, geometry and metadata"),
+    "farthest_structure": Column(description="Abbreviation of the structure that lies there"),
+    "concerns": Column(description="The checks of the participant's report that did not pass"),
+    "notes": Column(description="Notes on file, geometry and metadata"),
     "reason": Column(description="Why a scan failed, was excluded or was skipped"),
 }
 COMPARISON_COLUMNS = {
@@ -80,16 +87,20 @@ def find_spreads(segmentations: Sequence[Segmentation]) -> Mapping[str, Spread]:
     return {name: measure_spread(own) for name, own in volumes.items()}
 
 
-def done_row(segmentation: Segmentation, spreads: Mapping[str, Spread]) -> Row:
-    """Write the row of a segmented scan."""
-    flags = find_flags(segmentation)
+def done_row(
+    segmentation: Segmentation, spreads: Mapping[str, Spread], checks: Sequence[Check] = ()
+) -> Row:
+    """Write the row of a segmented scan, with what the checks of its report found."""
+    concerns = list_concerns(checks)
     row: Row = {**identify(segmentation.scan), "status": "done"}
-    scores = []
+    scores: dict[str, float] = {}
     for item in segmentation.volumes:
-        score = spreads[item.structure.abbreviation].rate(item.volume_ml)
+        name = item.structure.abbreviation
+        score = spreads[name].rate(item.volume_ml)
         row[volume_column(item.structure)] = item.volume_ml
         row[z_column(item.structure)] = None if score is None else round(score, 3)
-        scores += [] if score is None else [score]
+        scores |= {} if score is None else {name: score}
+    farthest = max(scores, key=lambda name: abs(scores[name]), default=None)
     expected = [v.expected_dice for v in segmentation.volumes if v.expected_dice is not None]
     told: Row = {value.field: value.value for value in segmentation.values}
     return (
@@ -98,9 +109,12 @@ def done_row(segmentation: Segmentation, spreads: Mapping[str, Spread]) -> Row:
         | {
             "model_version": segmentation.model.version,
             "lowest_expected_dice": min(expected, default=None),
-            "farthest_robust_z": max(scores, key=abs, default=None),
-            "n_flags": len(flags),
-            "flags": "; ".join(flags),
+            "farthest_robust_z": scores.get(farthest or ""),
+            "farthest_structure": farthest,
+            "verdict": find_light(checks).value if checks else None,
+            "n_concerns": len(concerns) if checks else None,
+            "concerns": " ".join(f"{check.name}: {check.detail}" for check in concerns),
+            "notes": "; ".join(find_flags(segmentation)),
         }
     )
 

@@ -21,6 +21,7 @@ from bids_film.domain.volume import Volume
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
 from bids_film.workflow.state import LOGS, read_outcomes
+from bids_film.workflow.verdicts import write_checks
 
 if TYPE_CHECKING:
     from bids_film.report.cohort import Spread
@@ -86,6 +87,8 @@ def write_page(page: PageJob) -> Path:
         scans=tuple(scans),
         failures=tuple(_describe_failure(scan, output) for scan in failed),
     )
+    for scan in scans:
+        write_checks(output, scan.segmentation, scan.checks)
     path = participant_page(output, page.participant)
     write_text_atomically(path, render_participant(content))
     write_citations([scan.segmentation for scan in scans], output)

@@ -127,6 +127,8 @@ def test_only_sidecars_with_a_label_map_beside_them_count(tmp_path: Path) -> Non
     assert tmp_path / read.labels_file == names.labels
     names.probabilities(GRAY).write_bytes(b"")
     write_probabilities_sidecar(names.probabilities_sidecar(GRAY), make_segmentation(), GRAY)
+    names.checks.parent.mkdir()
+    names.checks.write_text("[]")
     remove_outputs(names, (CORD, GRAY))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -284,7 +284,8 @@ def test_an_experiment_tells_what_metadata_are_worth(lab: Path, tmp_path: Path) 
         ("none", seed, "as found") for seed in "12"
     }
     assert "film against the others" in run.out
-    assert "<svg" in (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
+    assert '<canvas id="chart-0"' in page
     models = list((tmp_path / "out").glob("*/seed-*/phantom.safetensors"))
     before = {model: model.stat().st_mtime_ns for model in models}
     assert len(before) == 4

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from report_scenes import CORD, GRAY, TABLE
+from support.cohorts import make_cohort, make_structures
 
 from bids_film.domain.segmentation import (
     ModelIdentity,
@@ -13,11 +14,10 @@ from bids_film.domain.segmentation import (
     Segmentation,
     StructureVolume,
 )
+from bids_film.report.checks import Check, Verdict
 from bids_film.report.group import GroupPage, render_group
-from bids_film.workflow.group import GroupScans, make_rows
-from bids_film.workflow.group_tables import COLUMNS, LAST_COLUMNS, describe_structures
+from bids_film.workflow.group import GroupScans, describe_columns, make_rows
 from bids_film.workflow.job import Result, ScanOutcome
-from bids_film.workflow.tables import Column
 
 HOSTILE = "\"'><img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
@@ -49,6 +49,40 @@ def make_members(count: int) -> list[Segmentation]:
     ]
 
 
+def make_checks(*verdicts: Verdict) -> tuple[Check, ...]:
+    """Make checks that came out so."""
+    return tuple(
+        Check(name=f"Check {place}", verdict=verdict, detail=f"It is {verdict}.")
+        for place, verdict in enumerate(verdicts)
+    )
+
+
+CHECKS = {
+    2: make_checks(Verdict.LOOK, Verdict.FAILED),
+    3: make_checks(Verdict.PASSED, Verdict.LOOK),
+    5: make_checks(Verdict.LOOK, Verdict.LOOK),
+    6: (),
+}
+"""Of scans by their number: the others passed, the sixth has no report."""
+
+
+def write_large_page(folder: Path, scans: int, structures: int) -> Path:
+    """Write the page of many scans with many structures."""
+    table = make_structures(structures)
+    members = make_cohort(table, scans, model="brain")
+    page = GroupPage(
+        model="brain",
+        version="0",
+        columns=describe_columns(table, members),
+        rows=make_rows(GroupScans(segmentations=members)),
+        structures=table,
+        segmentations=members,
+    )
+    path = folder / "group_seg-brain.html"
+    path.write_text(render_group(page), encoding="utf-8")
+    return path
+
+
 def write_group_page(folder: Path, count: int, *, hostile: bool = False) -> Path:
     """Write the page of a group, with one scan that failed."""
     members = make_members(count)
@@ -60,7 +94,9 @@ def write_group_page(folder: Path, count: int, *, hostile: bool = False) -> Path
         else "sub-99999/anat/sub-99999_T1w.nii.gz",
         message=HOSTILE if hostile else "ends early",
     )
-    rows = make_rows(GroupScans(segmentations=members, failed=[failed]))
+    passed = make_checks(Verdict.PASSED)
+    checks = {one.scan: CHECKS.get(number, passed) for number, one in enumerate(members, start=1)}
+    rows = make_rows(GroupScans(segmentations=members, failed=[failed], checks=checks))
     people = {
         str(row["participant_id"]): {
             "participant_id": str(row["participant_id"]),
@@ -69,12 +105,11 @@ def write_group_page(folder: Path, count: int, *, hostile: bool = False) -> Path
         }
         for place, row in enumerate(rows)
     }
-    told = {"Manufacturer": Column(description="Manufacturer")}
     page = GroupPage(
         model="cord",
         dataset=HOSTILE if hostile else "Cords",
         version="0.1.0",
-        columns=COLUMNS | describe_structures(TABLE.structures) | told | LAST_COLUMNS,
+        columns=describe_columns(TABLE.structures, members),
         rows=rows,
         structures=TABLE.structures,
         segmentations=members,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from group_scenes import write_group_page
+from group_scenes import write_group_page, write_large_page
 from playwright.sync_api import Browser, Page, expect
 from report_scenes import make_cord, make_grid, make_segmentation, make_volume
 from support.chromium import visit
@@ -32,6 +32,18 @@ def read_column(page: Page, field: str) -> list[str]:
     """Cells of a column that are on the screen, from the top."""
     selector = f'.tabulator-row .tabulator-cell[tabulator-field="{field}"]'
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def wait_for_plots(page: Page) -> None:
+    """Plots follow the table."""
+    expect(page.locator("#plotted")).not_to_be_empty()
+
+
+def becomes(page: Page, state: str) -> bool:
+    """Whether something comes true within ten seconds."""
+    pause = "await new Promise((next) => setTimeout(next, 25))"
+    loop = f"for (let i = 0; i < 400 && !({state}); i += 1) {pause};"
+    return bool(page.evaluate(f"async () => {{ {loop} return {state}; }}"))
 
 
 def find_field(page: Page, key: str) -> str:
@@ -102,13 +114,38 @@ def test_a_search_and_the_list_of_what_to_look_at_filter_plots_and_table_alike(
         page, count = seen.page, seen.page.locator("#count")
         page.fill("#find", "sub-00007")
         expect(count).to_have_text(f"1 of {SCANS + 1}")
-        assert page.evaluate("scatter.data.datasets[0].data.length") == 1
+        assert becomes(page, "scatter.data.datasets[0].data.length === 1")
         page.fill("#find", "")
         page.select_option("#show", "left-out")
         expect(count).to_have_text(f"1 of {SCANS + 1}")
         page.select_option("#show", "look")
+        expect(count).to_have_text(f"4 of {SCANS + 1}")
+        scans = " ".join(read_column(page, find_field(page, "scan")))
+        assert all(f"sub-0000{number}_" in scans for number in (2, 3, 4, 5))
+        page.select_option("#show", "red")
         expect(count).to_have_text(f"1 of {SCANS + 1}")
-        assert "sub-00004" in read_column(page, find_field(page, "scan"))[0]
+
+
+def test_scans_are_sorted_by_how_bad_their_light_is(browser: Browser, group: Path) -> None:
+    with visit(browser, group) as seen:
+        field = find_field(seen.page, "verdict")
+        title = seen.page.locator(f'.tabulator-col[tabulator-field="{field}"] .tabulator-col-title')
+        title.click()
+        title.click()
+        words = read_column(seen.page, field)
+        assert words[:4] == ["■ do not use", "▲ 2 to look at", "▲ 1 to look at", "● passed"]
+
+
+def test_dots_have_a_border_that_is_not_the_colour_of_their_structure(
+    browser: Browser, group: Path
+) -> None:
+    with visit(browser, group) as seen:
+        wait_for_plots(seen.page)
+        dots = seen.page.evaluate("strip.data.datasets[0]")
+        assert dots["backgroundColor"] == "#4fb3ff"
+        assert dots["borderColor"] == "#5c6771"
+        seen.page.emulate_media(color_scheme="dark")
+        assert becomes(seen.page, "strip.data.datasets[0].borderColor === '#9aa6b0'")
 
 
 def test_an_outlier_is_marked_in_the_strip_and_its_dot_opens_its_report(
@@ -116,16 +153,13 @@ def test_an_outlier_is_marked_in_the_strip_and_its_dot_opens_its_report(
 ) -> None:
     with visit(browser, group) as seen:
         page = seen.page
-        expect(page.locator("#count")).to_have_text(f"{SCANS + 1} of {SCANS + 1}")
-        far = page.evaluate(
-            "strip.data.datasets[0].data.filter(p => p.far).map(p => get(rows[p.id], 'scan'))"
-        )
+        wait_for_plots(page)
+        far = page.evaluate("strip.data.datasets[1].data.map(p => get(rows[p.id], 'scan'))")
         assert far == ["sub-00004/anat/sub-00004_T2starw.nii.gz"]
         page.locator("#strip").scroll_into_view_if_needed()
         place = page.evaluate(
             """() => {
-                const at = strip.data.datasets[0].data.findIndex(point => point.far);
-                const { x, y } = strip.getDatasetMeta(0).data[at];
+                const { x, y } = strip.getDatasetMeta(1).data[0];
                 const box = strip.canvas.getBoundingClientRect();
                 return [box.left + x, box.top + y];
             }"""
@@ -203,15 +237,53 @@ def test_a_review_goes_on_from_a_file(browser: Browser, group: Path, tmp_path: P
         expect(seen.page.locator("#tally")).to_contain_text("1 rejected")
 
 
-def test_ten_thousand_scans_put_few_rows_on_the_page_and_lose_none(
+def test_ten_thousand_scans_put_few_cells_on_the_page_and_lose_none(
     browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, write_group_page(tmp_path, 10_000)) as seen:
+    with visit(browser, write_large_page(tmp_path, 10_000, structures=32)) as seen:
         page = seen.page
-        expect(page.locator("#count")).to_have_text("10001 of 10001")
-        assert page.locator(".tabulator-row").count() < 200
-        page.fill("#find", "sub-09999")
-        expect(page.locator("#count")).to_have_text("1 of 10001")
+        expect(page.locator("#count")).to_have_text("10000 of 10000")
+        assert page.locator(".tabulator-cell").count() < 1000
+        assert page.evaluate("shownRows().length") == 10_000
+        assert page.evaluate("strip.data.datasets.flatMap(one => one.data).length") < 5000
+        page.fill("#find", "sub-04999_ses-1")
+        expect(page.locator("#count")).to_have_text("1 of 10000")
+        assert seen.errors == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_names_of_many_structures_do_not_cover_each_other(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    with visit(browser, write_large_page(tmp_path, 40, structures=32), width=width) as seen:
+        wait_for_plots(seen.page)
+        room = "strip.scales.y.getPixelForTick(1) - strip.scales.y.getPixelForTick(0)"
+        assert seen.page.evaluate("strip.scales.y.ticks.length") == 32
+        assert seen.page.evaluate(f"Math.abs({room})") > 14
+        assert seen.page.evaluate("strip.scales.x.width > strip.width / 2")
+        assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_columns_are_chosen_and_what_was_filtered_and_sorted_stays(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, write_large_page(tmp_path, 60, structures=32)) as seen:
+        page = seen.page
+        scan = find_field(page, "scan")
+        page.locator(f'.tabulator-col[tabulator-field="{scan}"] input').press_sequentially("ses-1")
+        expect(page.locator("#count")).to_have_text("30 of 60")
+        title = page.locator(f'.tabulator-col[tabulator-field="{scan}"] .tabulator-col-title')
+        title.click()
+        title.click()
+        volume = find_field(page, "Left-Structure-32_volume_ml")
+        assert page.locator(f'.tabulator-col[tabulator-field="{volume}"]').count() == 0
+        page.select_option("#columns", "volume")
+        assert page.locator(f'.tabulator-col[tabulator-field="{volume}"]').count() == 1
+        expect(page.locator("#count")).to_have_text("30 of 60")
+        assert read_column(page, scan)[0].startswith("sub-00029")
+        page.select_option("#columns", "all")
+        page.select_option("#columns", "main")
+        expect(page.locator("#count")).to_have_text("30 of 60")
         assert seen.errors == []
 
 

@@ -62,7 +62,8 @@ def test_the_group_table_has_a_row_for_each_scan_done_or_failed(tmp_path: Path) 
     assert failed["SC_volume_ml"] == "n/a"
     assert {first["participant_id"], second["participant_id"]} == {"sub-0050", "sub-02"}
     assert first["SC_volume_ml"] == "1.25"
-    assert (first["n_flags"], first["session_id"]) == ("1", "n/a")
+    assert (first["notes"], first["session_id"]) == ("12 voxels were NaN: set to 0", "n/a")
+    assert (first["verdict"], first["n_concerns"]) == ("n/a", "n/a"), "there is no report yet"
     dictionary = json.loads((options.output_dir / "group_seg-brain.json").read_text("utf-8"))
     assert set(dictionary) == set(first)
     assert dictionary["SC_volume_ml"]["Units"] == "mL"
