@@ -114,7 +114,7 @@ def test_the_time_limit_leaves_no_halves_and_says_what_to_run_next(
     dataset = write_dataset(folder / "bids", participants=("01",), shape=SHAPE)
     cluster = Cluster(folder, dataset, outputs, BIDS_FILM_SIF=str(sif), SBATCH_TIMELIMIT="2")
     # One scan that takes longer than any limit, however fast the machine is.
-    array, group = cluster.submit("--ensemble", "augment", "--passes", "1000000")
+    array, group = cluster.submit("--ensemble", "augment", "--passes", "999999")
     check(run("scancel", group))
     wait_for_job(array)
     (log,) = outputs.glob("logs/slurm/participant_*.log")
