@@ -110,6 +110,7 @@ def render_group(page: GroupPage) -> str:
         .render(
             page=page,
             counts=Counter(str(row["status"]) for row in page.rows),
+            verdicts=Counter(str(row.get("verdict")) for row in page.rows),
             content=describe_content(page),
             coverage=find_coverage(page.segmentations),
             left_out=[row for row in page.rows if row["status"] != "done"],

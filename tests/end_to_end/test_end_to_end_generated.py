@@ -214,6 +214,10 @@ def test_group_writes_one_row_per_scan_with_volumes(lab: Path) -> None:
     rows = read_table(lab / "out" / "group_seg-phantom.tsv")
     assert {row["participant_id"] for row in rows} == {f"sub-{p}" for p in (*PARTICIPANTS, "07")}
     assert (lab / "out" / "group_seg-phantom.json").exists()
+    for row in rows:
+        if row["status"] == "done":
+            page = (lab / "out" / f"{row['participant_id']}.html").read_text(encoding="utf-8")
+            assert f'<div class="light {row["verdict"]}">' in page
 
 
 def test_evaluate_measures_every_labelled_scan(lab: Path) -> None:

@@ -4,6 +4,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const byId = (id) => document.getElementById(id);
 const MOST_LETTERS = 52;
+const LONGEST_VERDICT = 16;
 const SAMPLED = 400;
 
 const rows = content.rows.map((cells, id) => ({ id, cells, link: content.links[id], decision: "", note: "" }));
@@ -76,9 +77,9 @@ function filterCell(wanted, value) {
 }
 
 // Explicit, from a part of the rows: what Tabulator measures itself takes a second per thousand rows.
-function findWidth({ title }, place) {
+function findWidth({ key, title }, place) {
   const every = Math.ceil(rows.length / SAMPLED);
-  let letters = title.length + 4;
+  let letters = Math.max(title.length + 4, key === "verdict" ? LONGEST_VERDICT : 0);
   for (let id = 0; id < rows.length; id += every) letters = Math.max(letters, String(rows[id].cells[place] ?? "").length);
   return Math.round(7.4 * Math.min(letters, MOST_LETTERS) + 26);
 }
@@ -127,7 +128,8 @@ function makeTable() {
   return new Tabulator("#table", {
     data: rows,
     columns: chooseColumns(byId("columns").value),
-    height: rows.length > 12 ? 520 : undefined,
+    maxHeight: 520,
+    minHeight: 130,
     layout: "fitData",
     selectableRows: 1,
     selectableRowsPersistence: true,
