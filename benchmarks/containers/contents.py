@@ -1,6 +1,6 @@
 """Print what makes up the image, largest first.
 
-python -m benchmarks.containers.contents [--image bids-film]
+python -m benchmarks.containers.contents [--image bids-film] [--write]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 from collections import Counter
 from pathlib import PurePath
 
+from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
 
 _PACKAGES = "/opt/venv/lib/python3*/site-packages/*"
@@ -21,18 +22,18 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default="bids-film")
-    image = parser.parse_args().image
+    parser.add_argument("--write", action="store_true", help="put the table into containers.md")
+    given = parser.parse_args()
+    image = given.image
     size_mb = json.loads(_run("docker", "image", "inspect", image))[0]["Size"] / 1e6
     parts = measure_parts(image)
-    print("| part | MB |")
-    print("| --- | --- |")
-    for name, size in parts.most_common():
-        if size >= _AT_LEAST_MB:
-            print(f"| {name} | {size:.0f} |")
-    rest = size_mb - sum(size for size in parts.values() if size >= _AT_LEAST_MB)
-    print(f"| all else | {rest:.0f} |")
-    print(f"| the image | {size_mb:.0f} |")
-    print("\n" + describe_run("containers/contents.py"))
+    large = {name: size for name, size in parts.most_common() if size >= _AT_LEAST_MB}
+    rows = large | {"all else": size_mb - sum(large.values()), "the image": size_mb}
+    lines = ["| part | MB |", "| --- | --- |", *(f"| {n} | {mb:.0f} |" for n, mb in rows.items())]
+    text = "\n".join([*lines, "", describe_run("containers/contents.py")])
+    print(text)
+    if given.write:
+        write_section("containers.md", "contents", text)
 
 
 def measure_parts(image: str) -> Counter[str]:

@@ -1,11 +1,12 @@
 """Segment one whole head in each way of running, and print what it took.
 
-    python -m benchmarks.containers.ways [--image bids-film] [--sif bids-film.sif] [--rebuild …]
+    python -m benchmarks.containers.ways [--image bids-film] [--sif bids-film.sif]
+        [--scratch-sif scratch.sif] [--only WORDS] [--write] [--rebuild …]
 
 The scan is the MNI152 T1w template at 1 mm. Memory is the peak of the proportional set size of all
-processes of a run, sampled every 0.2 s; seconds are from the start of the command to its end, the
-last run of ``--runs`` (2). A way whose program or image is not on this machine has a row that says
-so.
+processes of a run (of the largest job where SLURM runs it), sampled every 0.2 s; seconds are from
+the start of the command to its end, the last run of ``--runs`` (2). A way whose program or image is
+not on this machine has a row that says so. ``--only`` takes the ways whose name holds the words.
 ``--rebuild`` also times the image's build after a change of the code; what follows it are arguments
 of ``docker build``, which must be those that the image was built with.
 """
@@ -21,17 +22,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-import psutil
-
+from benchmarks.containers.watching import (
+    FindProcesses,
+    find_in_container,
+    find_jobs,
+    find_own,
+    watch,
+)
 from benchmarks.demo.run import make_dataset
+from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "singularity" / "bids_film.sbatch"
+PLUGIN = ROOT / "singularity" / "plugins" / "slurm.yml"
 LOCKED_DOWN = (
     "--network", "none", "--read-only", "--tmpfs", "/tmp:size=64m", "--user", "1234:1234",  # noqa: S108 in the container
     "--cap-drop", "ALL", "--memory", "4g",
@@ -47,19 +57,24 @@ class Way:
     name : str
     command : callable
         Dataset and output folder to the command.
-    needs : str
-        Program without which it cannot be had.
-    image_mb : float or None
-        Size of its image; None where there is no image, 0 where it is not on this machine.
-    container : str
-        Name of the Docker container, whose processes are not our children.
+    needs : Sequence[str]
+        A command that succeeds where the way can be had.
+    prepare : callable or None
+        Makes what it runs from.
+    measure_mb : callable or None
+        Size of what it runs from; 0 where that is not on this machine.
+    find : callable
+        Finds the processes that count.
+    env : Mapping[str, str]
     """
 
     name: str
     command: Callable[[Path, Path], Sequence[str]]
-    needs: str
-    image_mb: float | None = None
-    container: str = ""
+    needs: Sequence[str] = ("true",)
+    prepare: Callable[[], object] | None = None
+    measure_mb: Callable[[], float] | None = None
+    find: FindProcesses = find_own
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -67,86 +82,97 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default="bids-film")
     parser.add_argument("--sif", type=Path, default=Path("bids-film.sif"))
+    parser.add_argument("--scratch-sif", type=Path, default=Path("scratch.sif"))
     parser.add_argument("--runs", type=int, default=2, help="of each way; the last one counts")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--write", action="store_true", help="put the table into containers.md")
     parser.add_argument("--rebuild", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    print("| way of running | works | seconds | memory, GB | image, MB |")
-    print("| --- | --- | --- | --- | --- |")
+    lines = [
+        "| way of running | works | seconds | memory, GB | image, MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     with tempfile.TemporaryDirectory(prefix="bids-film-ways-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         make_dataset(folder / "bids")
         first = ""
-        for way in list_ways(given.image, given.sif.resolve()):
-            row, outcome = measure_way(way, folder, first, given.runs)
-            first = first or outcome
-            print(row, flush=True)
+        for way in list_ways(given, folder):
+            if given.only in way.name:
+                row, outcome = measure_way(way, folder, first, given.runs)
+                first = first or outcome
+                lines.append(row)
+                print(row, flush=True)
         if given.rebuild is not None:
             seconds = time_rebuild(folder, given.rebuild)
-            print(f"\nRebuild after a change of the code: {seconds:.0f} s.")
-    print("\n" + describe_run("containers/ways.py", "brain"))
+            lines += ["", f"The image is built anew in {seconds:.0f} s after a change of the code."]
+    text = "\n".join([*lines, "", describe_run("containers/ways.py", "brain")])
+    print("\n" + text)
+    if given.write:
+        write_section("containers.md", "ways", text)
 
 
-def list_ways(image: str, sif: Path) -> list[Way]:
+def list_ways(given: argparse.Namespace, folder: Path) -> list[Way]:
     """List the ways; the first is the one that the others are compared with."""
+    program = Path(sys.executable).with_name("bids-film")
+    on_slurm = {"SBATCH_WAIT": "1", "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    sif = given.sif.resolve()
+    cluster = ("sinfo", "--noheader")
 
-    def in_docker(name: str, *options: str) -> Way:
-        container = f"bids-film-{name.replace(' ', '-').replace(',', '')}"
-        start = ["docker", "run", "--rm", "--name", container, *options]
+    def batch(dataset: Path, outputs: Path) -> list[str]:
+        return ["bash", str(SCRIPT), str(dataset), str(outputs)]
 
-        def command(dataset: Path, outputs: Path) -> list[str]:
-            mounts = ["-v", f"{dataset}:/bids:ro", "-v", f"{outputs}:/out"]
-            return [*start, *mounts, image, "/bids", "/out", "participant"]
+    def plugin(dataset: Path, outputs: Path) -> list[str]:
+        options = ["--use-plugin", str(PLUGIN), "--work-dir", f"{outputs}-work"]
+        return [str(program), str(dataset), str(outputs), "participant", *options]
 
-        size = _image_size_mb(image)
-        return Way(name=name, command=command, needs="docker", image_mb=size, container=container)
-
-    def in_apptainer(dataset: Path, outputs: Path) -> list[str]:
-        binds = ["-B", f"{dataset}:/bids:ro", "-B", f"{outputs}:/out"]
-        start = ["apptainer", "run", "--containall", "--cleanenv", *binds, str(sif)]
-        return [*start, "/bids", "/out", "participant"]
-
-    def plain(dataset: Path, outputs: Path) -> list[str]:
-        return [sys.executable, "-m", "bids_film", str(dataset), str(outputs), "participant"]
-
-    size = sif.stat().st_size / 1e6 if sif.is_file() else 0.0
     return [
-        Way(name="without container", command=plain, needs=sys.executable),
-        in_docker("Docker", "--network", "none"),
-        in_docker("Docker, locked down", *LOCKED_DOWN),
-        Way(name="Apptainer", command=in_apptainer, needs="apptainer", image_mb=size),
+        _run_program("without container", program),
+        _run_installed(folder / "environment"),
+        _run_in_docker("Docker", given.image, "--network", "none"),
+        _run_in_docker("Docker, locked down", given.image, *LOCKED_DOWN),
+        _run_in_apptainer("Apptainer", sif),
+        _run_in_apptainer(
+            "Apptainer, image made from nothing but Debian", given.scratch_sif.resolve()
+        ),
+        Way(
+            name="SLURM, the batch script with Apptainer, group level included",
+            command=batch,
+            needs=cluster,
+            measure_mb=partial(_file_mb, sif),
+            find=find_jobs,
+            env=on_slurm | {"BIDS_FILM_SIF": str(sif)},
+        ),
+        Way(
+            name="SLURM by nipype's plugin",
+            command=plugin,
+            needs=cluster,
+            find=find_jobs,
+            env=on_slurm,
+        ),
     ]
 
 
 def measure_way(way: Way, folder: Path, expected: str, runs: int) -> tuple[str, str]:
     """Run a way some times; give its row, and the hash of the label map."""
-    if shutil.which(way.needs) is None or way.image_mb == 0:
+    if way.prepare:
+        way.prepare()
+    size_mb = way.measure_mb() if way.measure_mb else None
+    if size_mb == 0 or not _succeeds(*way.needs):
         return f"| {way.name} | not on this machine | | | |", ""
     for attempt in range(runs):
-        outputs = folder / f"out-{way.name}-{attempt}"
+        outputs = folder / f"out-{hashlib.sha256(way.name.encode()).hexdigest()[:8]}-{attempt}"
         outputs.mkdir()
         outputs.chmod(0o777)
-        seconds, peak_gb, code = run_and_watch(way, folder / "bids", outputs)
+        watched = watch(way.command(folder / "bids", outputs), way.find, way.env)
     maps = list(outputs.glob("sub-*/anat/*_dseg.nii.gz"))
     found = hashlib.sha256(maps[0].read_bytes()).hexdigest() if maps else ""
-    works = "yes" if code == 0 and found == (expected or found) else f"no (exit code {code})"
-    if code == 0 and expected:
+    works = "yes" if watched.code == 0 and found else f"no (exit code {watched.code})"
+    if found and expected:
         works += ", the same label map" if found == expected else ", another label map"
-    size = "" if way.image_mb is None else f"{way.image_mb:.0f}"
-    return f"| {way.name} | {works} | {seconds:.1f} | {peak_gb:.2f} | {size} |", found
-
-
-def run_and_watch(way: Way, dataset: Path, outputs: Path) -> tuple[float, float, int]:
-    """Run a command; give its seconds, its peak of memory in GB and its exit code."""
-    start, peak = time.monotonic(), 0
-    process = subprocess.Popen(
-        way.command(dataset, outputs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None:
-        with suppress(psutil.Error):
-            peak = max(peak, _memory_of_tree(_main_process(way, process.pid)))
-        time.sleep(0.2)
-    return time.monotonic() - start, peak / 1e9, process.returncode
+    size = "" if size_mb is None else f"{size_mb:.0f}"
+    figures = f"{watched.seconds:.1f} | {watched.peak_gb:.2f} | {size}"
+    return f"| {way.name} | {works} | {figures} |", found
 
 
 def time_rebuild(folder: Path, arguments: Sequence[str]) -> float:
@@ -162,28 +188,70 @@ def time_rebuild(folder: Path, arguments: Sequence[str]) -> float:
     return time.monotonic() - start
 
 
-def _main_process(way: Way, pid: int) -> psutil.Process:
-    if not way.container:
-        return psutil.Process(pid)
-    asked = ["docker", "inspect", "--format", "{{.State.Pid}}", way.container]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    return psutil.Process(int(said) if said.isdecimal() and int(said) else pid)
+def _run_program(name: str, program: Path) -> Way:
+    def command(dataset: Path, outputs: Path) -> list[str]:
+        return [str(program), str(dataset), str(outputs), "participant"]
+
+    return Way(name=name, command=command)
 
 
-def _memory_of_tree(process: psutil.Process) -> int:
-    total = 0
-    for member in (process, *process.children(recursive=True)):
-        with suppress(psutil.Error):
-            total += member.memory_full_info().pss
-    return total
+def _run_installed(environment: Path) -> Way:
+    def install() -> None:
+        venv.create(environment, with_pip=True)
+        pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", ROOT], check=True)
+
+    def measure_mb() -> float:
+        return sum(path.lstat().st_size for path in environment.rglob("*")) / 1e6
+
+    way = _run_program("pip install", environment / "bin" / "bids-film")
+    # Nothing of a checkout that the caller's Python may have been told of.
+    return replace(way, prepare=install, measure_mb=measure_mb, env={"PYTHONPATH": ""})
 
 
-def _image_size_mb(image: str) -> float:
-    if shutil.which("docker") is None:
+def _run_in_docker(name: str, image: str, *options: str) -> Way:
+    container = f"bids-film-{name.replace(' ', '-').replace(',', '')}"
+    start = ["docker", "run", "--rm", "--name", container, *options]
+
+    def command(dataset: Path, outputs: Path) -> list[str]:
+        mounts = ["-v", f"{dataset}:/bids:ro", "-v", f"{outputs}:/out"]
+        return [*start, *mounts, image, "/bids", "/out", "participant"]
+
+    return Way(
+        name=name,
+        command=command,
+        needs=("docker", "version"),
+        measure_mb=partial(_image_mb, image),
+        find=find_in_container(container),
+    )
+
+
+def _run_in_apptainer(name: str, sif: Path) -> Way:
+    def command(dataset: Path, outputs: Path) -> list[str]:
+        binds = ["-B", f"{dataset}:/bids:ro", "-B", f"{outputs}:/out"]
+        start = ["apptainer", "run", "--containall", "--cleanenv", *binds, str(sif)]
+        return [*start, "/bids", "/out", "participant"]
+
+    needs = ("apptainer", "--version")
+    return Way(name=name, command=command, needs=needs, measure_mb=partial(_file_mb, sif))
+
+
+def _succeeds(*command: str) -> bool:
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _file_mb(path: Path) -> float:
+    return path.stat().st_size / 1e6 if path.is_file() else 0.0
+
+
+def _image_mb(image: str) -> float:
+    if not _succeeds("docker", "image", "inspect", image):
         return 0.0
     asked = ["docker", "image", "inspect", image]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout)[0]["Size"] / 1e6 if done.returncode == 0 else 0.0
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return float(json.loads(said)[0]["Size"]) / 1e6
 
 
 if __name__ == "__main__":
