@@ -1,6 +1,6 @@
 """What the jobs of the batch script ask for, and what they took on a SLURM of one's own.
 
-    python -m benchmarks.containers.jobs [--sif bids-film.sif] [--participants 4] [--rows 1000]
+    python -m benchmarks.containers.jobs [--sif bids-film.sif] [--participants 4] [--rows 10000]
         [--write]
 
 The array segments the MNI152 T1w template at 1 mm as several participants, by Apptainer where the
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sif", type=Path, default=Path("bids-film.sif"))
     parser.add_argument("--participants", type=int, default=4)
-    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--write", action="store_true", help="put the table into hpc.md")
     given = parser.parse_args()
     settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MAX_TASKS": "1"}
@@ -47,6 +47,9 @@ def main() -> None:
         copy_participant(outputs, given.rows)
         command = [*list_group_command(outputs), str(SCRIPT), "group", str(dataset), str(outputs)]
         (large,) = submit(command, settings)
+        rows = (outputs / "group_seg-brain.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        if len(rows) != given.rows:
+            raise SystemExit(f"the group's table has {len(rows)} rows, not {given.rows}")
     asked, asked_by_group = re.findall(
         r"--mem=(\S+)[\s\S]*?--time=([\d:]+)", SCRIPT.read_text(encoding="utf-8")
     )
