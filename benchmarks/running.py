@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import nibabel as nib
 
 from benchmarks.provenance import describe_run
 
@@ -26,6 +29,15 @@ def parse_arguments(about: str | None) -> argparse.Namespace:
     parser = make_parser(about)
     parser.add_argument("--threads", default="2")
     return parser.parse_args()
+
+
+def write_scan(root: Path, image: nib.Nifti1Image) -> None:
+    """Write a dataset of one participant with one T1w scan."""
+    folder = root / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    description = {"Name": "One scan", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    (root / "dataset_description.json").write_text(json.dumps(description), encoding="utf-8")
+    nib.save(image, folder / "sub-01_T1w.nii.gz")
 
 
 def run_program(dataset: Path, output: Path, level: str, *options: str) -> None:

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into containers.md")
     given = parser.parse_args()
     image = given.image
-    size_mb = json.loads(_run("docker", "image", "inspect", image))[0]["Size"] / 1e6
+    size_mb = measure_image(image)
     parts = measure_parts(image)
     large = {name: size for name, size in parts.most_common() if size >= _AT_LEAST_MB}
     rows = large | {"all else": size_mb - sum(large.values()), "the image": size_mb}
@@ -34,6 +34,11 @@ def main() -> None:
     print(text)
     if given.write:
         write_section("containers.md", "contents", text)
+
+
+def measure_image(image: str) -> float:
+    """Measure an image in MB."""
+    return float(json.loads(_run("docker", "image", "inspect", image))[0]["Size"]) / 1e6
 
 
 def measure_parts(image: str) -> Counter[str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -28,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from benchmarks.containers.contents import measure_image
 from benchmarks.containers.watching import (
     FindProcesses,
     find_in_container,
@@ -249,9 +249,7 @@ def _file_mb(path: Path) -> float:
 def _image_mb(image: str) -> float:
     if not _succeeds("docker", "image", "inspect", image):
         return 0.0
-    asked = ["docker", "image", "inspect", image]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    return float(json.loads(said)[0]["Size"]) / 1e6
+    return measure_image(image)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -22,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pages import write_section
+from benchmarks.performance.timing import run_command
 from benchmarks.provenance import describe_run
+from benchmarks.running import write_scan
 from bids_film.images.resample import resize
 
 _HIGHEST = 30_000
@@ -40,16 +38,19 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset, output = arguments.work / "bids", arguments.work / "out"
     shape = make_dataset(arguments.scan, dataset, arguments.size_mm)
-    seconds, processor_s, memory_gb = run(dataset, output, arguments.model)
+    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), "participant"]
+    command += ["--model", arguments.model, "--nprocs", "1", "--omp-nthreads", "1"]
+    run = run_command(command)
     (state,) = (output / "logs").rglob("sub-01_T1w.json")
     steps = json.loads(state.read_text(encoding="utf-8"))["seconds"]
     size = " × ".join(map(str, shape))
     rows = {
         "image": f"{size} voxels of {arguments.size_mm:g} mm, none of them zero",
-        "whole run, one thread": f"{seconds:.0f} s, of which {processor_s:.0f} s on the processor",
+        "whole run, one thread": f"{run.seconds:.0f} s, of which {run.processor_s:.0f} s on the "
+        "processor",
         **{f"of that: {step}": f"{value:.0f} s" for step, value in steps.items()},
-        "of that: start and report": f"{seconds - sum(steps.values()):.0f} s",
-        "most memory of a process": f"{memory_gb:.1f} GB",
+        "of that: start and report": f"{run.seconds - sum(steps.values()):.0f} s",
+        "most memory of a process": f"{run.memory_mb / 1024:.1f} GB",
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items()]
     made = describe_run("faults/large.py", arguments.model)
@@ -64,15 +65,12 @@ def make_dataset(scan: Path, root: Path, size_mm: float) -> tuple[int, ...]:
     image = nib.load(scan)
     old = np.array(image.header.get_zooms()[:3])
     shape = tuple(int(n) for n in np.rint(np.array(image.shape) * old / size_mm))
-    folder = root / "sub-01" / "anat"
-    folder.mkdir(parents=True)
-    description = {"Name": "Large", "BIDSVersion": "1.9.0", "DatasetType": "raw"}
-    (root / "dataset_description.json").write_text(json.dumps(description), encoding="utf-8")
-    (folder / "sub-01_T1w.json").write_text('{"MagneticFieldStrength": 3}', encoding="utf-8")
     affine = image.affine @ np.diag([*(size_mm / old), 1])
     voxels = _add_noise(resize(np.asarray(image.dataobj), shape))
     nib.openers.Opener.default_compresslevel = 1
-    nib.save(nib.Nifti1Image(voxels, affine), folder / "sub-01_T1w.nii.gz")
+    write_scan(root, nib.Nifti1Image(voxels, affine))
+    sidecar = root / "sub-01" / "anat" / "sub-01_T1w.json"
+    sidecar.write_text('{"MagneticFieldStrength": 3}', encoding="utf-8")
     return shape
 
 
@@ -84,37 +82,6 @@ def _add_noise(data: NDArray[np.float32]) -> NDArray[np.int16]:
         noise = np.abs(rng.standard_normal(own.shape, dtype=np.float32)) * _NOISE
         target[...] = np.maximum(own + noise, 1)
     return voxels
-
-
-def run(dataset: Path, output: Path, model: str) -> tuple[float, float, float]:
-    """Run the program with one thread; seconds, processor seconds, and most memory of a process."""
-    options = ["--model", model, "--nprocs", "1", "--omp-nthreads", "1"]
-    command = [sys.executable, "-m", "bids_film", str(dataset), str(output), "participant"]
-    began, most_kb, ticks = time.monotonic(), 0, {}
-    with subprocess.Popen([*command, *options], start_new_session=True) as process:
-        while process.poll() is None:
-            for number, used, kb in _list_session(process.pid):
-                ticks[number], most_kb = used, max(most_kb, kb)
-            time.sleep(0.2)
-    if process.returncode:
-        sys.exit(process.returncode)
-    computed = sum(ticks.values()) / os.sysconf("SC_CLK_TCK")
-    return time.monotonic() - began, computed, most_kb / 2**20
-
-
-def _list_session(session: int) -> list[tuple[int, int, int]]:
-    """Each process of a session with its clock ticks so far and its highest memory in kB."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            status = (folder / "status").read_text(encoding="utf-8")
-        except OSError:
-            continue
-        highest = re.search(r"VmHWM:\s+(\d+)", status)
-        if int(stat[3]) == session and highest:
-            found.append((int(folder.name), int(stat[11]) + int(stat[12]), int(highest[1])))
-    return found
 
 
 if __name__ == "__main__":

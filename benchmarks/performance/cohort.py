@@ -91,14 +91,14 @@ def time_program(
         "--model", model, "-w", str(work / "work"), "--nprocs", str(processes),
         "--omp-nthreads", "1", "--metadata-effect", "none", "--participant-label", *labels,
     ]  # fmt: skip
-    seconds, memory_mb = run_command(command)
+    run = run_command(command)
     kept = sum(path.stat().st_size for path in (work / "work").rglob("*") if path.is_file())
     shutil.rmtree(output)
     shutil.rmtree(work / "work")
     return Row(
         way=f"{len(labels)} participants",
-        seconds=seconds,
-        memory_mb=memory_mb,
+        seconds=run.seconds,
+        memory_mb=run.memory_mb,
         note=f"work folder {kept / 2**20:.1f} MB",
     )
 

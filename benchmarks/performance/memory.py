@@ -8,7 +8,6 @@ are those that users have; around the head there is noise, as a scanner gives it
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, run_command
-from bids_film import __version__
+from benchmarks.running import write_scan
 from bids_film.images.geometry import resampled_affine
 from bids_film.images.resample import resize
 
@@ -42,7 +41,7 @@ def main() -> None:
             dataset = make_dataset(Path(folder) / f"bids-{factor}", arguments.scan, factor)
             size = " × ".join(str(length * factor) for length in SHAPE)
             for way, options in WAYS.items():
-                seconds, memory_mb = run_command(
+                run = run_command(
                     [
                         sys.executable, "-m", "bids_film", str(dataset),
                         str(Path(folder) / f"out-{factor}-{len(options)}"), "participant",
@@ -50,7 +49,8 @@ def main() -> None:
                         *options,
                     ]
                 )  # fmt: skip
-                rows.append(Row(way=f"{size} voxels, {way}", seconds=seconds, memory_mb=memory_mb))
+                way_of = f"{size} voxels, {way}"
+                rows.append(Row(way=way_of, seconds=run.seconds, memory_mb=run.memory_mb))
     title = f"One scan by {arguments.model}, from the command to its page"
     publish("memory", {title: rows}, arguments, arguments.model)
 
@@ -67,13 +67,8 @@ def make_dataset(root: Path, scan: Path, factor: int) -> Path:
     affine = image.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ starts
     shape = tuple(length * factor for length in SHAPE)
-    folder = root / "sub-01" / "anat"
-    folder.mkdir(parents=True)
     fine = resize(field, shape).round().astype(np.int16)
-    path = folder / "sub-01_T1w.nii.gz"
-    nib.save(nib.Nifti1Image(fine, resampled_affine(affine, SHAPE, shape)), path)
-    description = {"Name": f"bids_film {__version__} memory", "BIDSVersion": "1.10.0"}
-    (root / "dataset_description.json").write_text(json.dumps(description))
+    write_scan(root, nib.Nifti1Image(fine, resampled_affine(affine, SHAPE, shape)))
     return root
 
 

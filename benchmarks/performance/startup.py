@@ -42,8 +42,8 @@ def main() -> None:
         }  # fmt: skip
         rows = []
         for way, command in commands.items():
-            seconds, memory_mb = run_command(command, repeats=3 if "help" in way else 1)
-            rows.append(Row(way=way, seconds=seconds, memory_mb=memory_mb))
+            run = run_command(command, repeats=3 if "help" in way else 1)
+            rows.append(Row(way=way, seconds=run.seconds, memory_mb=run.memory_mb))
     publish("startup", {"Whole processes (the ratio is to the first line)": rows}, arguments)
 
 

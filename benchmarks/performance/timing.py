@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -66,8 +67,25 @@ def _take_once(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def run_command(command: Sequence[str], *, repeats: int = 1) -> tuple[float, float]:
-    """Seconds of the fastest run of a command, and the peak memory in MB of its processes.
+class Run(NamedTuple):
+    """What a command took.
+
+    Attributes
+    ----------
+    seconds : float
+    processor_s : float
+        Of all its processes.
+    memory_mb : float
+        Peak of the largest of them.
+    """
+
+    seconds: float
+    processor_s: float
+    memory_mb: float
+
+
+def run_command(command: Sequence[str], *, repeats: int = 1) -> Run:
+    """Run a command, and give what the fastest of its runs took.
 
     It is started from a small process, whose only children are those of the command.
     """
@@ -77,16 +95,17 @@ def run_command(command: Sequence[str], *, repeats: int = 1) -> tuple[float, flo
         done = subprocess.run(starter, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        runs.append([float(number) for number in done.stdout.split()])
-    seconds, kilobytes = min(runs)
-    return seconds, kilobytes / 1024
+        seconds, processor_s, kilobytes = map(float, done.stdout.split())
+        runs.append(Run(seconds, processor_s, kilobytes / 1024))
+    return min(runs)
 
 
 _STARTER = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss)
 sys.exit(done.returncode)
 """
 

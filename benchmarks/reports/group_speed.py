@@ -22,10 +22,9 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.model.header import read_header
 from bids_film.models import find_model
 from bids_film.report.checks import Check, Verdict
-from bids_film.report.group import GroupPage, render_group
-from bids_film.workflow.group import GroupScans, describe_columns, make_rows
+from bids_film.report.group import render_group
 from tests.support.chromium import start_chromium, visit
-from tests.support.cohorts import make_cohort
+from tests.support.cohorts import make_cohort, make_group
 
 MODEL = "brain"
 REPEATS = 5
@@ -76,14 +75,7 @@ def write_page(path: Path, table: LabelTable, scans: int) -> dict[str, str]:
     """Write the page of a made-up group."""
     segmentations = make_cohort(table.structures, scans, model=MODEL)
     started = time.perf_counter()
-    page = GroupPage(
-        model=MODEL,
-        version="0",
-        columns=describe_columns(table.structures, segmentations),
-        rows=make_rows(GroupScans(segmentations=segmentations, checks=make_checks(segmentations))),
-        structures=table.structures,
-        segmentations=segmentations,
-    )
+    page = make_group(table.structures, segmentations, make_checks(segmentations))
     path.write_text(render_group(page), encoding="utf-8")
     return {
         "the page, MB": f"{path.stat().st_size / 1e6:.1f}",

@@ -67,8 +67,7 @@ class OutputNames:
 
     def figure(self, what: str) -> Path:
         """Map that only the report shows, such as ``entropy``; validators pass over its folder."""
-        stem = self.labels.name.removesuffix("_dseg.nii.gz")
-        return self.figures / f"{stem}_{what}.nii.gz"
+        return _name_figure(self.labels, f"{what}.nii.gz")
 
     @property
     def checks(self) -> Path:
@@ -121,8 +120,12 @@ def output_names(scan: Scan, model_name: str, output: Path) -> OutputNames:
 
 def name_checks(labels: Path) -> Path:
     """Name the file with what the report's checks found of a label map."""
+    return _name_figure(labels, "checks.json")
+
+
+def _name_figure(labels: Path, ending: str) -> Path:
     stem = labels.name.removesuffix("_dseg.nii.gz")
-    return labels.parent / _FIGURES / f"{stem}_checks.json"
+    return labels.parent / _FIGURES / f"{stem}_{ending}"
 
 
 def participant_folder(output: Path, participant: str) -> Path:

@@ -76,16 +76,11 @@ class ModelHeader:
     @property
     def reached_dice(self) -> Mapping[str, float]:
         """Structure to its mean Dice on the validation scans, at the step that was kept."""
-        best = self.training.get("best_step")
-        for entry in self.training.get("curve", ()):
-            if entry.get("step") == best:
-                named = {item.name: entry.get(f"dice {item.name}") for item in self.labels}
-                return {
-                    name: float(value)
-                    for name, value in named.items()
-                    if isinstance(value, int | float)
-                }
-        return {}
+        curve, step = self.training.get("curve"), self.training.get("best_step")
+        rows = [row for row in curve if isinstance(row, dict)] if isinstance(curve, list) else []
+        best = next((row for row in rows if row.get("step") == step), {})
+        named = {item.name: best.get(f"dice {item.name}") for item in self.labels}
+        return {name: float(dice) for name, dice in named.items() if isinstance(dice, int | float)}
 
 
 def header_to_text(header: ModelHeader) -> str:

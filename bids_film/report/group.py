@@ -144,7 +144,6 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
     for place, column in enumerate(columns):
         column["numeric"] = _is_numeric(row[place] for row in rows)
     return {
-        "name": f"{page.dataset} {page.model}".strip(),
         "store": _name_store(page),
         "columns": columns,
         "rows": rows,
@@ -247,7 +246,8 @@ def _write_row(
 ) -> list[Cell]:
     person = people.get(str(row["participant_id"]), {})
     told = {f"{_PARTICIPANTS} {key}": _read_cell(value) for key, value in person.items()}
-    return [_shorten(key, {**told, **row}.get(key)) for key in keys]
+    cells = {**told, **row}
+    return [_shorten(key, cells.get(key)) for key in keys]
 
 
 def _read_cell(text: str) -> Cell:

@@ -59,8 +59,6 @@ def _lines(header: ModelHeader) -> Iterator[str]:
         f"{training['precision']}; kept: step {training['best_step']}."
     )
     yield ""
-    best = next(row for row in training["curve"] if row["step"] == training["best_step"])
-    scores = {k.removeprefix("dice "): v for k, v in best.items() if k.startswith("dice ")}
     # Without validation scans the best step was chosen on those that were trained on.
     seen = "validation" if counts.get("validation") else "training"
     if header.bfloat16_dice:
@@ -69,4 +67,5 @@ def _lines(header: ModelHeader) -> Iterator[str]:
             f"{header.bfloat16_dice:.4f}."
         )
         yield ""
-    yield f"Dice on the {seen} scans: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items())
+    scores = (f"{name} {dice:.3f}" for name, dice in header.reached_dice.items())
+    yield f"Dice on the {seen} scans: {', '.join(scores)}"

@@ -85,9 +85,10 @@ class SegmentationLoss:
             loss = loss + _cross_entropy(log_probabilities, labels)
         if self.name != "ce":
             overlap = measure_overlap(log_probabilities.exp(), labels, annotated)
-            # Near zero, the Dice of an absent structure is far steeper than that of a present one:
-            # a small structure would never be found. The cross-entropy tells of absence.
-            overlap = overlap.without_absent() if with_cross_entropy else overlap
+            if with_cross_entropy:
+                # Near zero, the Dice of an absent structure is far steeper than that of a present
+                # one: a small one would never be found. The cross-entropy tells of absence.
+                overlap = overlap.without_absent()
             loss = loss + (overlap.focal_tversky if "tversky" in self.name else 1 - overlap.dice)
         return loss
 

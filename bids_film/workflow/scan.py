@@ -99,6 +99,7 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
             for path, labels in effect.maps.items():
                 write_labels(path, labels, volume.grid)
             paths = _write(job, header, names, prediction, volume.grid, segmentation)
+            paths += effect.maps
             outputs = tuple(describe_output(path, job.output_dir) for path in paths)
     return ScanOutcome(
         result=Result.DONE,
@@ -190,9 +191,10 @@ def _write(
     write_labels(names.labels, prediction.labels, grid)
     _check_grid(names.labels, grid)
     write_label_table(names.table, segmentation.volumes)
+    outputs = [names.labels, names.table]
     if prediction.entropy is not None:
         write_entropy(names.figure("entropy"), prediction.entropy, grid)
-    outputs = [names.labels, names.table]
+        outputs.append(names.figure("entropy"))
     if job.save_probabilities and prediction.probabilities is not None:
         maps = zip(header.labels, prediction.probabilities, strict=True)
         for structure, probabilities in maps:

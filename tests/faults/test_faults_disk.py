@@ -137,6 +137,19 @@ def test_an_output_folder_that_is_removed_meanwhile_hangs_nothing(lab: Lab, outp
     note("output folder removed during a run", "the run ends; the same command makes all of it")
 
 
+def test_whatever_output_was_removed_is_made_again(lab: Lab, output: Path) -> None:
+    shutil.copytree(lab.folder / "undisturbed", output)
+    made = sorted((output / "sub-02").rglob("*.*"))
+    assert 3 < len(made) <= 6
+    # Of each scan another file, so that one run makes all of them again.
+    for participant, path in enumerate(made, start=1):
+        Path(str(path).replace("sub-02", f"sub-{participant:02d}")).unlink()
+    code, out, err = finish(lab.command(output))
+    assert code == 0, err
+    assert f"{len(made)} scans done, 0 failed" in out
+    assert hash_outputs(output) == lab.expected
+
+
 def test_a_work_folder_on_another_file_system_changes_nothing(lab: Lab, output: Path) -> None:
     other = Path("/dev/shm") / f"bids-film-{output.name}"
     assert other.parent.stat().st_dev != lab.folder.stat().st_dev

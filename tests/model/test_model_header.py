@@ -269,3 +269,5 @@ def test_what_it_reached_is_the_validation_at_the_step_that_was_kept() -> None:
     kept = replace(header, training={"best_step": 2, "curve": curve})
     assert kept.reached_dice == {names[0]: 0.2}
     assert replace(header, training={}).reached_dice == {}
+    for odd in (3, "curve", [3, None], [{"step": 2, f"dice {names[0]}": "high"}]):
+        assert replace(header, training={"best_step": 2, "curve": odd}).reached_dice == {}

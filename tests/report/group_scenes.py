@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from report_scenes import CORD, GRAY, TABLE
-from support.cohorts import make_cohort, make_structures
+from support.cohorts import make_cohort, make_group, make_structures
 
 from bids_film.domain.segmentation import (
     ModelIdentity,
@@ -69,15 +69,7 @@ CHECKS = {
 def write_large_page(folder: Path, scans: int, structures: int) -> Path:
     """Write the page of many scans with many structures."""
     table = make_structures(structures)
-    members = make_cohort(table, scans, model="brain")
-    page = GroupPage(
-        model="brain",
-        version="0",
-        columns=describe_columns(table, members),
-        rows=make_rows(GroupScans(segmentations=members)),
-        structures=table,
-        segmentations=members,
-    )
+    page = make_group(table, make_cohort(table, scans, model="brain"))
     path = folder / "group_seg-brain.html"
     path.write_text(render_group(page), encoding="utf-8")
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import (
@@ -12,6 +12,9 @@ from bids_film.domain.segmentation import (
     Segmentation,
     StructureVolume,
 )
+from bids_film.report.checks import Check
+from bids_film.report.group import GroupPage
+from bids_film.workflow.group import GroupScans, describe_columns, make_rows
 
 _MANUFACTURERS = ("Siemens", "Philips", "GE")
 
@@ -35,6 +38,22 @@ def make_cohort(
     """Make scans of two sessions each, whose volumes spread by a tenth."""
     chance = random.Random(seed)
     return [_make_scan(number, structures, model, chance) for number in range(scans)]
+
+
+def make_group(
+    structures: tuple[Structure, ...],
+    segmentations: Sequence[Segmentation],
+    checks: Mapping[str, Sequence[Check]] | None = None,
+) -> GroupPage:
+    """Make the page of a group."""
+    return GroupPage(
+        model=segmentations[0].model.name,
+        version="0",
+        columns=describe_columns(structures, segmentations),
+        rows=make_rows(GroupScans(segmentations=segmentations, checks=checks or {})),
+        structures=structures,
+        segmentations=segmentations,
+    )
 
 
 def _make_scan(

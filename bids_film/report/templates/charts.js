@@ -13,6 +13,14 @@ function makeAxis({ title = "", ticks = {}, ...scale }) {
   return { grid: { color: () => findColor("--line") }, ticks: { color, ...ticks }, title: { display: Boolean(title), color, text: title }, ...scale };
 }
 
+// An axis whose values 0, 1, 2 … have names.
+function makeLevels(names, ticks = {}) {
+  return {
+    afterBuildTicks: (scale) => { scale.ticks = names.map((_, value) => ({ value })); },
+    ticks: { callback: (value) => names[value] ?? "", ...ticks },
+  };
+}
+
 function makeChart(canvas, { x = {}, y = {}, tell, open = null, ...options }) {
   const chart = new Chart(canvas, {
     type: "scatter",

@@ -20,7 +20,8 @@ function makeScanChart(id, { tell, ...axes }) {
 }
 
 const LONGEST_TICK = 16;
-const named = content.structures.every(({ name }) => name.length <= LONGEST_TICK);
+const isShort = content.structures.every(({ name }) => name.length <= LONGEST_TICK);
+const ticks = content.structures.map(({ name, key }) => (isShort ? name : key));
 const ends = [-0.6, content.structures.length - 0.4];
 
 // A strip per structure, one below the other: the height follows their number.
@@ -32,8 +33,7 @@ const strip = makeScanChart("strip", {
     min: ends[0],
     max: ends[1],
     reverse: true,
-    afterBuildTicks: (scale) => { scale.ticks = content.structures.map((_, value) => ({ value })); },
-    ticks: { autoSkip: false, callback: (value) => content.structures[value]?.[named ? "name" : "key"] ?? "" },
+    ...makeLevels(ticks, { autoSkip: false }),
   },
 });
 const scatter = makeScanChart("scatter", { y: { title: "mL" }, tell: (point) => `${point.y} mL, ${point.told}` });

@@ -117,7 +117,6 @@ const decisionColumn = {
   width: 104,
 };
 
-
 function chooseColumns(wanted) {
   const always = ["scan", "verdict"];
   const chosen = content.columns.filter(({ key, kind }) => wanted === "all" || always.includes(key) || kind.split(" ").includes(wanted));

@@ -307,9 +307,11 @@ for (const scan of document.querySelectorAll(".scan")) {
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=checkbox],[type=radio],[type=range]), textarea");
   if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
-  // Within the group page's preview: its keys work here as well.
-  if (event.key !== "o" && window.parent !== window) window.parent.postMessage({ reviewKey: event.key }, "*");
-  if (event.key !== "o") return;
+  if (event.key !== "o") {
+    // Within the group page's preview: its keys work here as well.
+    if (window.parent !== window) window.parent.postMessage({ reviewKey: event.key }, "*");
+    return;
+  }
   for (const box of document.querySelectorAll("input.outlines, input.outlined")) {
     box.checked = !box.checked;
     box.dispatchEvent(new Event("change", { bubbles: true }));

@@ -10,14 +10,8 @@ const KINDS = {
 };
 
 function describeAxis({ title, low, high, levels }) {
-  const ends = { min: low ?? undefined, max: high ?? undefined, grace: "6%" };
-  if (!levels.length) return { title, ...ends };
-  return {
-    title,
-    ...ends,
-    afterBuildTicks: (scale) => { scale.ticks = levels.map((_, value) => ({ value })); },
-    ticks: { callback: (value) => levels[value] ?? "" },
-  };
+  const named = levels.length ? makeLevels(levels) : {};
+  return { title, min: low ?? undefined, max: high ?? undefined, grace: "6%", ...named };
 }
 
 // Lines of a kind are one line with gaps: of many scans there would be as many datasets.
