@@ -119,12 +119,12 @@ def output_names(scan: Scan, model_name: str, output: Path) -> OutputNames:
 
 
 def name_checks(labels: Path) -> Path:
-    """Name the file with what the report's checks found of a label map."""
+    """Name the file with what the report's checks found of a label map, given it or its sidecar."""
     return _name_figure(labels, "checks.json")
 
 
 def _name_figure(labels: Path, ending: str) -> Path:
-    stem = labels.name.removesuffix("_dseg.nii.gz")
+    stem = labels.name.partition("_dseg.")[0]
     return labels.parent / _FIGURES / f"{stem}_{ending}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import bids_film
 from bids_film.derivatives.atomic import check_writable
 from bids_film.derivatives.dataset import write_dataset_files
-from bids_film.derivatives.names import participant_page
+from bids_film.derivatives.names import name_checks, participant_page
 from bids_film.derivatives.sidecars import find_sidecars
 from bids_film.domain.errors import BidsFilmError, ExitCode, InputError, UsageError
 from bids_film.workflow.dry_run import describe_plan
@@ -170,9 +170,13 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
 
 def _needs_page(participant: str, changed: Collection[str], options: Options) -> bool:
     output = options.output_dir
+    sidecars = find_sidecars(output, participant)
     if options.reports_only:
-        return bool(find_sidecars(output, participant) or find_failures(output, participant))
-    return participant in changed or not participant_page(output, participant).exists()
+        return bool(sidecars or find_failures(output, participant))
+    if participant in changed or not participant_page(output, participant).exists():
+        return True
+    # A run that was killed after it had segmented a scan again leaves the old page, but no checks.
+    return not all(name_checks(path).exists() for path in sidecars)
 
 
 def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> ExitCode:
