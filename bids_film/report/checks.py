@@ -121,12 +121,11 @@ def check_volumes(segmentation: Segmentation) -> Check | None:
     if not outside:
         detail = "Each lies between the lowest and the highest of the training data."
         return Check(name=name, verdict=Verdict.PASSED, detail=detail)
-    many = len(outside) > _OUTSIDE * len(known)
-    return Check(
-        name=name,
-        verdict=Verdict.LOOK if many else Verdict.PASSED,
-        detail=f"Outside: {', '.join(outside)} ({len(outside)} of {len(known)}).",
-    )
+    detail = f"{len(outside)} of {len(known)} lie outside: {', '.join(outside)}"
+    if len(outside) > _OUTSIDE * len(known):
+        return Check(name=name, verdict=Verdict.LOOK, detail=f"{detail}.")
+    detail += "; of so many a few always do."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
 
 
 def check_field_of_view(
@@ -174,6 +173,7 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
         if value.status in _NOT_USED
     ]
     outside = [value.field for value in segmentation.values if value.outside_range]
+    converted = [value.field for value in segmentation.values if value.status == "converted"]
     missing = [value.field for value in segmentation.values if value.status == "missing"]
     doubtful = [
         *unusable,
@@ -181,6 +181,7 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
     ]
     remarks = [
         *doubtful,
+        *([f"{', '.join(converted)} used after conversion"] if converted else []),
         *([f"{', '.join(missing)} not given: the model worked without"] if missing else []),
     ]
     if not remarks:
@@ -188,7 +189,8 @@ def check_metadata(segmentation: Segmentation) -> Check | None:
         fields = "The only field is" if count == 1 else f"All {count} fields are"
         detail = f"{fields} known, and as in the training data."
         return Check(name=name, verdict=Verdict.PASSED, detail=detail)
-    # The model has learned to do without what is not there: that alone is nothing to look at.
+    # The model has learned to do without what is not there, and a unit that was put right fits:
+    # neither alone is anything to look at.
     verdict = Verdict.LOOK if doubtful else Verdict.PASSED
     return Check(name=name, verdict=verdict, detail="; ".join(remarks) + ".")
 

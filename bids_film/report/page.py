@@ -81,6 +81,16 @@ class ScanPage:
         return any(item.trained_ml for item in self.segmentation.volumes)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the image and its segmentation, but for what a check says already."""
+        said = [check.detail.lower() for check in self.checks]
+        return tuple(
+            note
+            for note in self.segmentation.notes
+            if not any(note.lower() in detail for detail in said)
+        )
+
+    @property
     def expects_dice(self) -> bool:
         """Whether the network was asked how sure it is."""
         return any(item.expected_dice is not None for item in self.segmentation.volumes)

@@ -40,8 +40,10 @@ def check_quality(segmentation: Segmentation) -> Check | None:
         return Check(name=name, verdict=Verdict.NOT_DONE, detail=detail)
     low = [item for item in asked if item.is_unsure and item.voxels]
     if low:
+        # The farthest below come first; the third digit tells apart what is close.
+        low.sort(key=lambda item: (item.expected_dice or 0) - (item.reached_dice or 0))
         named = ", ".join(
-            f"{item.structure.name} ({item.expected_dice:.2f}, usual {item.reached_dice:.2f})"
+            f"{item.structure.name} ({item.expected_dice:.3f}, usual {item.reached_dice:.3f})"
             for item in low[:_NAMED]
         )
         more = f" and {len(low) - _NAMED} more" if len(low) > _NAMED else ""

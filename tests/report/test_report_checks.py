@@ -67,6 +67,17 @@ def test_missing_structures_are_named_and_an_empty_segmentation_fails() -> None:
     assert "empty" in none.detail
 
 
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [(5, Verdict.PASSED), (3, Verdict.LOOK), (2, Verdict.FAILED), (0, Verdict.FAILED)],
+)
+def test_a_scan_without_most_of_its_structures_fails(found: int, verdict: Verdict) -> None:
+    segmentation = make_segmentation(make_cord(), GRID)
+    (item, *_) = segmentation.volumes
+    volumes = tuple(replace(item, voxels=int(place < found)) for place in range(5))
+    assert check_presence(replace(segmentation, volumes=volumes)).verdict is verdict
+
+
 def test_a_structure_at_the_edge_is_named_with_its_sides() -> None:
     labels = make_cord()
     assert check_field_of_view(labels, GRID, TABLE).verdict is Verdict.PASSED
@@ -105,12 +116,18 @@ def test_metadata_that_need_a_look_are_named() -> None:
     assert "suffix" not in check.detail
 
 
-def test_what_is_only_missing_is_said_and_nothing_to_look_at() -> None:
-    missing = RecordedValue(field="sex", status="missing")
-    check = check_metadata(make_segmentation(make_cord(), GRID, missing))
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("missing", "sex not given"), ("converted", "sex used after conversion")],
+)
+def test_what_is_only_missing_or_converted_is_said_and_nothing_to_look_at(
+    status: str, words: str
+) -> None:
+    value = RecordedValue(field="sex", status=status)
+    check = check_metadata(make_segmentation(make_cord(), GRID, value))
     assert check is not None
     assert check.verdict is Verdict.PASSED
-    assert "sex not given" in check.detail
+    assert words in check.detail
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bids_film.domain.segmentation import (
     StructureVolume,
 )
 from bids_film.domain.volume import Volume
+from bids_film.report.checks import Check, Verdict
 from bids_film.report.page import (
     Failure,
     ParticipantPage,
@@ -193,6 +194,37 @@ def test_metadata_are_shown_with_value_status_origin_and_training() -> None:
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("value", "stands_out"),
+    [
+        (RecordedValue(field="EchoTime", value=0.03, status="used"), False),
+        (RecordedValue(field="EchoTime", value=9.0, status="used", outside_range=True), True),
+        (RecordedValue(field="EchoTime", value=0.03, status="converted"), True),
+        (RecordedValue(field="EchoTime", status="missing"), True),
+        (RecordedValue(field="EchoTime", status="implausible", raw="30"), True),
+    ],
+)
+def test_metadata_that_are_not_used_as_they_are_stand_out(
+    value: RecordedValue, *, stands_out: bool
+) -> None:
+    rows = [row["class"] for row in Outline(render(make_scan_page(value))).all("tr") if row]
+    assert rows == (["attention"] if stands_out else ["used"])
+
+
+def test_the_expected_dice_is_called_a_guess_and_what_is_below_the_usual_is_marked() -> None:
+    scan = make_scan_page()
+    assert "own guess" not in render(scan)
+    sure, unsure = (
+        replace(item, expected_dice=0.9, reached_dice=reached)
+        for item, reached in zip(scan.segmentation.volumes, (0.8, 0.95), strict=True)
+    )
+    changed = replace(scan.segmentation, volumes=(sure, unsure))
+    text = Outline(render(replace(scan, segmentation=changed))).text
+    assert "own guess. It is higher than the real one" in text
+    assert text.count("usual") == 1
+    assert "0.90 ▲ usual 0.95" in text
+
+
 def test_a_failed_scan_is_told_with_its_reason_and_remedy() -> None:
     failure = FailedScan(
         scan="sub-01/anat/sub-01_T2w.nii.gz",
@@ -213,6 +245,19 @@ def test_a_failed_scan_is_told_with_its_reason_and_remedy() -> None:
 
 def test_notes_on_the_image_are_shown() -> None:
     assert "12 voxels were NaN" in render(make_scan_page(notes=("12 voxels were NaN",)))
+
+
+def test_a_note_that_a_check_says_already_is_not_said_again() -> None:
+    scan = make_scan_page(notes=("not found: gray matter", "12 voxels were NaN"))
+    missing = Check(
+        name="Every structure found", verdict=Verdict.LOOK, detail="Not found: gray matter."
+    )
+    assert scan.notes == ("not found: gray matter", "12 voxels were NaN")
+    scan = replace(scan, checks=(missing,))
+    assert scan.notes == ("12 voxels were NaN",)
+    text = Outline(render(scan)).text
+    assert "not found: gray matter" not in text
+    assert "12 voxels were NaN" in text
 
 
 def test_hostile_text_stays_text() -> None:

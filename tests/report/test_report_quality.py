@@ -44,8 +44,17 @@ def test_less_sure_than_the_model_really_was_is_worth_a_look_and_names_the_struc
     low = check_quality(expect_dice(0.86, reached=0.87))
     assert verdict_of(low) is Verdict.LOOK
     assert low is not None
-    assert "gray matter (0.86, usual 0.87)" in low.detail
+    assert "gray matter (0.860, usual 0.870)" in low.detail
     assert check_quality(expect_dice(None, reached=0.87)) is None
+
+
+def test_what_the_network_is_least_sure_of_is_named_first() -> None:
+    segmentation = expect_dice(0.86, reached=0.87)
+    first, *others, last = segmentation.volumes
+    volumes = (first, *others, replace(last, expected_dice=0.3))
+    check = check_quality(replace(segmentation, volumes=volumes))
+    assert check is not None
+    assert check.detail.index(last.structure.name) < check.detail.index(first.structure.name)
 
 
 def test_a_model_that_does_not_say_what_it_reached_is_not_judged_by_what_it_expects() -> None:
@@ -114,6 +123,20 @@ def test_structures_with_a_side_in_their_name_are_compared_in_pairs() -> None:
     labels[10:14, 10:14, 10:14], labels[20:24, 10:14, 10:14] = 1, 2
     assert verdict_of(judge_symmetry(labels, sides)) is Verdict.PASSED
     labels[20:24, 10:14, 11:14] = 0
+    assert verdict_of(judge_symmetry(labels, sides)) is Verdict.LOOK
+
+
+def test_a_few_voxels_on_one_side_are_no_asymmetry() -> None:
+    sides = LabelTable(
+        structures=tuple(
+            Structure(index=i, name=f"{side} vessel", abbreviation=f"V{i}", color="#00ff00")
+            for i, side in ((1, "Left"), (2, "Right"))
+        )
+    )
+    labels = np.zeros((50, 50, 50), np.int32)
+    labels[10, 10, 10:17], labels[20, 10, 10] = 1, 2
+    assert verdict_of(judge_symmetry(labels, sides)) is Verdict.PASSED, "7 and 1, of 27 mm3 each"
+    labels[10, 10, 10:18] = 1
     assert verdict_of(judge_symmetry(labels, sides)) is Verdict.LOOK
 
 
