@@ -29,6 +29,8 @@ SLICES = {"axial": 8, "coronal": 4, "sagittal": 4}
 SLICES_OF_STACK = 12
 _ZOOM_WORTH_AN_OVERVIEW = 0.4
 _HEATED = 4
+_PEAKS = 2
+_APART = 6
 _HALF = 0.5
 
 
@@ -129,16 +131,30 @@ def draw_heat(stage: Stage, entropy: NDArray[np.floating[Any]]) -> tuple[Tile, .
     return tuple(_draw_tile(stage, plane, at, zoomed=True, heat=entropy) for at in ordered)
 
 
-def draw_difference(stage: Stage, other: Stage) -> tuple[Tile, Tile]:
-    """Draw the slice on which two segmentations of a scan differ most, once with each."""
+def draw_differences(stage: Stage, other: Stage) -> tuple[tuple[Tile, Tile], ...]:
+    """Draw the slices on which two segmentations of a scan differ most, once with each."""
     plane = stage.planes[0]
     axes = tuple(axis for axis in range(3) if axis != plane.axis)
     differ = np.count_nonzero(stage.labels[stage.region] != other.labels[stage.region], axis=axes)
-    position = stage.region[plane.axis].start + int(differ.argmax())
-    return (
-        _draw_tile(stage, plane, position, zoomed=True),
-        _draw_tile(other, plane, position, zoomed=True),
+    start = stage.region[plane.axis].start
+    return tuple(
+        (
+            _draw_tile(stage, plane, start + peak, zoomed=True),
+            _draw_tile(other, plane, start + peak, zoomed=True),
+        )
+        for peak in _find_peaks(differ)
     )
+
+
+def _find_peaks(counts: NDArray[np.integer[Any]]) -> list[int]:
+    """Find the highest counts, the highest first; neighbours of one show the same as it does."""
+    left, apart = counts.copy(), len(counts) // _APART
+    peaks: list[int] = []
+    while len(peaks) < _PEAKS and left.any():
+        peak = int(left.argmax())
+        peaks.append(peak)
+        left[max(0, peak - apart) : peak + apart + 1] = 0
+    return peaks
 
 
 def _draw_row(stage: Stage, plane: Plane, count: int) -> tuple[Tile, ...]:

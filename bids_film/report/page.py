@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bids_film.domain.labels import LabelTable
-from bids_film.domain.segmentation import Alternative, FailedScan, Segmentation
+from bids_film.domain.segmentation import FailedScan, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import reorient
 from bids_film.report.checks import (
@@ -22,29 +22,11 @@ from bids_film.report.checks import (
     check_volumes,
 )
 from bids_film.report.cohort import Spread, check_cohort
-from bids_film.report.figures import Figure, Tile, draw_difference, draw_figure, draw_heat
+from bids_film.report.effect import Difference, picture_differences
+from bids_film.report.figures import Figure, Tile, draw_figure, draw_heat
 from bids_film.report.quality import check_head, check_intensity, check_quality, check_symmetry
 from bids_film.report.stack import Stack, pack_stack
 from bids_film.report.stage import Stage, set_stage
-
-MOST_DIFFERENCES = 4
-"""Alternatives of which slices are shown; those that differ most."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """An alternative, and the slice that it changed most.
-
-    Attributes
-    ----------
-    alternative : Alternative
-    own, other : Tile
-        With the scan's own metadata, and with those of the alternative.
-    """
-
-    alternative: Alternative
-    own: Tile
-    other: Tile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +155,11 @@ def build_scan_page(segmentation: Segmentation, files: ScanFiles) -> ScanPage:
         figure=draw_figure(stage),
         stack=pack_stack(stage, entropy),
         heat=draw_heat(stage, entropy) if entropy is not None else (),
-        differences=tuple(_draw_differences(segmentation, files, stage)),
+        differences=tuple(
+            picture_differences(
+                segmentation, stage, lambda path: _on_stage(files.read_map(path), stage)
+            )
+        ),
         checks=(*checks, check_intensity(stage), *_present([check_head(stage)])),
         cohort=files.cohort,
     )
@@ -215,24 +201,6 @@ def _on_stage(volume: Volume | None, stage: Stage) -> NDArray[Any] | None:
     if volume is None or reorient(volume.data, stage.plan).shape != stage.labels.shape:
         return None
     return reorient(volume.data, stage.plan)
-
-
-def _draw_differences(
-    segmentation: Segmentation, files: ScanFiles, stage: Stage
-) -> Sequence[Difference]:
-    own = stage
-    if segmentation.compared_file:
-        compared = _on_stage(files.read_map(segmentation.compared_file), stage)
-        own = stage if compared is None else replace(stage, labels=compared)
-    changed = [item for item in segmentation.alternatives if item.lowest_dice < 1]
-    shown = sorted(changed, key=lambda item: item.lowest_dice)[:MOST_DIFFERENCES]
-    found = []
-    for alternative in shown:
-        other = _on_stage(files.read_map(alternative.labels_file), stage)
-        if other is not None:
-            left, right = draw_difference(own, replace(stage, labels=other))
-            found.append(Difference(alternative=alternative, own=left, other=right))
-    return found
 
 
 def _present(checks: Sequence[Check | None]) -> list[Check]:

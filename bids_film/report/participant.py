@@ -19,9 +19,11 @@ from bids_film.domain.segmentation import (
     StructureVolume,
 )
 from bids_film.report.checks import Verdict, find_light, list_concerns
+from bids_film.report.effect import FEW_VOXELS, rank_structures
 from bids_film.report.figures import Tile
 from bids_film.report.methods import choose_references, write_methods
 from bids_film.report.page import ParticipantPage, ScanPage
+from bids_film.report.sides import pair_structures
 from bids_film.report.templating import (
     make_environment,
     pack_viewer,
@@ -39,6 +41,10 @@ _STATUS_WORDS = {
 }
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _DARK = 80
+_MANY = 8
+"""Structures beyond which tables and toggles are laid out for many."""
+_SHOWN_EFFECTS = 8
+"""Structures of which the page tells at once what other metadata would have given."""
 _GRAY = "#808080"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -69,6 +75,7 @@ def _environment() -> jinja2.Environment:
             "anchor": name_anchor,
             "growth": format_growth,
             "light": find_light,
+            "pairs": lambda scan: pair_structures([i.structure for i in scan.segmentation.volumes]),
             "places": number_structures,
             "stack": describe_stack,
             "told": describe_alternative,
@@ -76,6 +83,7 @@ def _environment() -> jinja2.Environment:
             "is_dark": is_dark,
             "concerns": list_concerns,
             "coordinate": format_coordinate,
+            "effects": rank_structures,
             "file_name": lambda path: PurePosixPath(path).name,
             "number": format_number,
             "title": title_scan,
@@ -83,7 +91,13 @@ def _environment() -> jinja2.Environment:
             "volume": format_volume,
         }
     )
-    environment.globals |= {"STATUS_WORDS": _STATUS_WORDS, "Verdict": Verdict}
+    environment.globals |= {
+        "FEW_VOXELS": FEW_VOXELS,
+        "MANY": _MANY,
+        "SHOWN_EFFECTS": _SHOWN_EFFECTS,
+        "STATUS_WORDS": _STATUS_WORDS,
+        "Verdict": Verdict,
+    }
     return environment
 
 

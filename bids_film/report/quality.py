@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
+from bids_film.report.sides import pair_structures
 from bids_film.report.stage import Stage
 
-_LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _NAMED = 5
 _ASYMMETRIC = 0.2
 _SMALL_ML = 0.2
@@ -123,14 +122,13 @@ def check_head(stage: Stage) -> Check | None:
 
 
 def _pair_by_name(segmentation: Segmentation) -> dict[str, tuple[float, float]]:
-    volumes = {item.structure.name: item.volume_ml for item in segmentation.volumes}
-    found = {}
-    for name, left in volumes.items():
-        # "left thalamus", and "Left-Thalamus" as in FreeSurfer's colour table.
-        partner = _LEFT.sub(lambda word: "Right" if word[0].istitle() else "right", name)
-        if partner != name and partner in volumes:
-            found[_LEFT.sub("", name).strip(" -_")] = (left, volumes[partner])
-    return found
+    volumes = segmentation.volumes
+    pairs = pair_structures([item.structure for item in volumes])
+    return {
+        name: (volumes[members[0].place].volume_ml, volumes[members[1].place].volume_ml)
+        for name, members in pairs.items()
+        if len(members) == 2  # noqa: PLR2004 (left and right)
+    }
 
 
 def _halve_head(segmentation: Segmentation, output: Volume) -> dict[str, tuple[float, float]]:

@@ -26,6 +26,37 @@ GRAY = Structure(
 TABLE = LabelTable(structures=(CORD, GRAY))
 
 
+MANY = LabelTable(
+    structures=tuple(
+        Structure(index=index, name=name, abbreviation=f"S{index}", color=f"#{index * 97531:06x}")
+        for index, name in enumerate(
+            [
+                *(
+                    f"{side}-Cerebellum-White-Part-{letter}"
+                    for side in ("Left", "Right")
+                    for letter in "ABCDEFGHIJKLMN"
+                ),
+                "3rd-Ventricle",
+                "4th-Ventricle",
+                "Brain-Stem",
+                "CSF",
+            ],
+            start=1,
+        )
+    )
+)
+"""32 structures with names as long as FreeSurfer's, 28 of them in pairs."""
+
+
+def make_many() -> NDArray[np.int32]:
+    """Label map in which each structure of `MANY` is a block of 64 voxels, off the edges."""
+    labels = np.zeros((40, 40, 20), np.int32)
+    for place, structure in enumerate(MANY):
+        x, y = 4 + 4 * (place // 8), 4 + 4 * (place % 8)
+        labels[x : x + 4, y : y + 4, 8:12] = structure.index
+    return labels
+
+
 def make_grid(
     shape: tuple[int, int, int],
     *,
@@ -74,7 +105,11 @@ def make_volume(labels: NDArray[np.int32], grid: Grid, *notes: str) -> Volume:
 
 
 def make_segmentation(
-    labels: NDArray[np.int32], grid: Grid, *values: RecordedValue, **changes: Any
+    labels: NDArray[np.int32],
+    grid: Grid,
+    *values: RecordedValue,
+    table: LabelTable = TABLE,
+    **changes: Any,
 ) -> Segmentation:
     """Segmentation of a made-up scan."""
     segmentation = Segmentation(
@@ -82,7 +117,7 @@ def make_segmentation(
         labels_file="sub-01/anat/sub-01_run-1_space-T2starw_seg-cord_dseg.nii.gz",
         model=ModelIdentity(name="cord", version="1", sha256="ab" * 32, dimensions=2),
         values=values,
-        volumes=measure_volumes(labels, TABLE, grid),
+        volumes=measure_volumes(labels, table, grid),
         software={"torch": "2.13.0"},
         settings={"device": "cpu"},
     )

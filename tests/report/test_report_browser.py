@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from report_scenes import TABLE, make_cord, make_grid, make_segmentation, make_volume
+from report_scenes import (
+    MANY,
+    TABLE,
+    make_cord,
+    make_grid,
+    make_many,
+    make_segmentation,
+    make_volume,
+)
 from support.chromium import visit
 
 from bids_film.domain.segmentation import (
@@ -91,6 +99,36 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Report of a scan with 32 structures, told otherwise in six ways."""
+    labels, grid = make_many(), make_grid((40, 40, 20))
+    changes = tuple(
+        StructureChange(name=s.name, dice=0.99 - s.index / 100, volume_ml=0.05) for s in MANY
+    )
+    alternatives = tuple(
+        Alternative(field="Manufacturer", value=f"Manufacturer {number}", changes=changes)
+        for number in range(6)
+    )
+    segmentation = make_segmentation(labels, grid, table=MANY, alternatives=alternatives)
+    told = tuple(
+        replace(
+            item, trained_ml=(1234.5, 2345.6), expected_dice=0.8, entropy=0.1, reached_dice=0.85
+        )
+        for item in segmentation.volumes
+    )
+    files = ScanFiles(
+        volume=make_volume(labels, grid),
+        output=Volume(data=labels, grid=grid),
+        cohort={s.abbreviation: Spread(scans=900, median=1234.5, deviation=20.0) for s in MANY},
+    )
+    scan = build_scan_page(replace(segmentation, volumes=told), files)
+    path = tmp_path_factory.mktemp("report") / "sub-01.html"
+    page = ParticipantPage(participant="01", version="0.1.0", scans=(scan,))
+    path.write_text(render_participant(page), encoding="utf-8")
+    return path
+
+
 def read_canvas(page: Page, selector: str) -> list[int]:
     """Pixels of a canvas, as their sum per channel."""
     return page.locator(selector).first.evaluate(
@@ -109,11 +147,13 @@ def wait_for_slices(page: Page) -> None:
     expect(page.locator(".browse .at").first).to_contain_text("of 0")
 
 
+@pytest.mark.parametrize("name", ["report", "many"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_asks_for_nothing_complains_of_nothing_and_never_scrolls_sideways(
-    browser: Browser, report: Path, width: int, scheme: str
+    browser: Browser, request: pytest.FixtureRequest, name: str, width: int, scheme: str
 ) -> None:
+    report: Path = request.getfixturevalue(name)
     with visit(browser, report, width=width, scheme=scheme) as seen:
         wait_for_slices(seen.page)
         assert seen.errors == []
@@ -156,6 +196,44 @@ def test_outlines_and_single_structures_can_be_switched_off(browser: Browser, re
         seen.page.get_by_role("button", name="all", exact=True).first.click()
         assert visible(cord).first.is_visible()
         assert visible(gray).first.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_of_many_structures_each_name_stands_in_one_line(
+    browser: Browser, many: Path, width: int
+) -> None:
+    with visit(browser, many, width=width) as seen:
+        lines = seen.page.locator(".volumes tbody th, .legend li").evaluate_all(
+            """cells => cells.map(cell => {
+                const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+                const range = document.createRange();
+                let most = 0;
+                while (texts.nextNode()) {
+                    range.selectNodeContents(texts.currentNode);
+                    most = Math.max(most, range.getClientRects().length);
+                }
+                return most;
+            })"""
+        )
+        assert lines == (32 + 18) * [1], "left and right share a line of the legend"
+
+
+def test_left_and_right_are_toggled_each_by_its_own(browser: Browser, many: Path) -> None:
+    with visit(browser, many) as seen:
+        place = next(i for i, s in enumerate(MANY) if s.name == "Right-Cerebellum-White-Part-D")
+        seen.page.get_by_label("Right-Cerebellum-White-Part-D", exact=True).uncheck()
+        shown = seen.page.locator(".mosaic .contours path").evaluate_all(
+            "paths => paths.map(path => [path.dataset.place, path.style.display])"
+        )
+        assert {own for own, display in shown if display == "none"} == {str(place)}
+
+
+def test_what_changed_less_is_folded_away(browser: Browser, many: Path) -> None:
+    with visit(browser, many) as seen:
+        rows = seen.page.locator(".effect tbody tr")
+        assert [row.is_visible() for row in rows.all()] == 8 * [True] + 24 * [False]
+        seen.page.get_by_text("24 structures that changed less").click()
+        assert all(row.is_visible() for row in rows.all())
 
 
 def test_the_slider_goes_through_the_slices_of_each_plane(browser: Browser, report: Path) -> None:

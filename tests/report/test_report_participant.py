@@ -98,7 +98,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
         for name, value in attributes.items():
             if name in {"src", "href"} and tag != "a":
                 assert value is not None
-                assert value.startswith("data:")
+                assert value.startswith(("data:", "#"))
     assert "url(" not in render(make_scan_page())
     assert "@import" not in render(make_scan_page())
 
@@ -153,7 +153,15 @@ def test_every_picture_is_described_in_words() -> None:
 def test_outlines_can_be_told_apart_by_structure() -> None:
     paths = Outline(render(make_scan_page())).all("path")
     assert {path["data-structure"] for path in paths} == {"SC", "GM"}
-    assert {path["stroke"] for path in paths} == {"#4fb3ff", "#ff6b57"}
+    assert {path["style"] for path in paths} == {"--color:#4fb3ff", "--color:#ff6b57"}
+
+
+def test_each_outline_is_drawn_once_more_below_itself_as_its_halo() -> None:
+    page = Outline(render(make_scan_page(), make_scan_page()))
+    drawn = [f"#{group['id']}" for group in page.all("g") if "id" in group]
+    halos = [use["href"] for use in page.all("use")]
+    assert halos == drawn
+    assert len(set(drawn)) == len(drawn) > 0
 
 
 def test_metadata_are_shown_with_value_status_origin_and_training() -> None:
@@ -222,7 +230,7 @@ def test_the_expected_dice_is_called_a_guess_and_what_is_below_the_usual_is_mark
     text = Outline(render(replace(scan, segmentation=changed))).text
     assert "own guess. It is higher than the real one" in text
     assert text.count("usual") == 1
-    assert "0.90 ▲ usual 0.95" in text
+    assert "0.90 ▲ usual 0.950" in text
 
 
 def test_a_failed_scan_is_told_with_its_reason_and_remedy() -> None:

@@ -1,0 +1,49 @@
+"""Structures that come in pairs, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bids_film.domain.labels import Structure
+
+Side = Literal["left", "right", ""]
+_SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A structure with its place among all of them, from 0."""
+
+    place: int
+    structure: Structure
+    side: Side
+
+
+def split_side(name: str) -> tuple[Side, str]:
+    """Take the side out of a name such as ``left thalamus``, or FreeSurfer's ``Left-Thalamus``."""
+    found = _SIDE.search(name)
+    rest = (name[: found.start()] + name[found.end() :]).strip(" -_") if found else ""
+    if not found or not rest:
+        return "", name
+    return ("left" if found[0].lower() == "left" else "right"), rest
+
+
+def pair_structures(structures: Sequence[Structure]) -> dict[str, tuple[Member, ...]]:
+    """Bring both sides of a structure together: name without side to left and right, or to itself.
+
+    A structure of which the other side is not there keeps its whole name.
+    """
+    groups: dict[str, list[Member]] = {}
+    for place, structure in enumerate(structures):
+        side, name = split_side(structure.name)
+        groups.setdefault(name, []).append(Member(place=place, structure=structure, side=side))
+    pairs: dict[str, tuple[Member, ...]] = {}
+    for name, members in groups.items():
+        if sorted(member.side for member in members) == ["left", "right"]:
+            pairs[name] = tuple(sorted(members, key=lambda member: member.side))
+        else:
+            pairs |= {member.structure.name: (member,) for member in members}
+    return pairs
