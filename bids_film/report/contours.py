@@ -21,27 +21,30 @@ def outline(mask: NDArray[np.bool_]) -> str:
     mask : ndarray of bool
         Shape (rows, columns).
     """
-    if not mask.any():
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
         return ""
-    padded = np.pad(mask, 1).astype(np.float64)
+    # Most structures are a small part of their slice: the rest need not be looked through.
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    padded = np.zeros((part.shape[0] + 2, part.shape[1] + 2))
+    padded[1:-1, 1:-1] = part
     lines = contourpy.contour_generator(z=padded, line_type=contourpy.LineType.Separate).lines(
         _EDGE
     )
-    return "".join(_closed_path(line) for line in lines)
+    start = 2 * np.array([columns[0], rows[0]])
+    return "".join(_closed_path(line, start) for line in lines)
 
 
-def _closed_path(line: NDArray[np.float64]) -> str:
+def _closed_path(line: NDArray[np.float64], start: NDArray[np.int64]) -> str:
     # Twice the pixel, less two for the padding, plus one for the centre of a pixel.
-    points = np.rint(2 * line - 1).astype(np.int64)
+    points = np.rint(2 * line - 1).astype(np.int64) + start
     corners = _without_straight_points(points[:-1])
-    steps = np.diff(corners, axis=0)
-    moves = "".join(f"{dx} {dy} " for dx, dy in steps.tolist())
-    return f"M{corners[0, 0]} {corners[0, 1]}l{moves.rstrip()}z"
+    steps = (corners[1:] - corners[:-1]).ravel().tolist()
+    return f"M{corners[0, 0]} {corners[0, 1]}l{' '.join(map(str, steps))}z"
 
 
 def _without_straight_points(points: NDArray[np.int64]) -> NDArray[np.int64]:
-    after = np.diff(points, axis=0, append=points[:1])
-    before = np.concatenate([after[-1:], after[:-1]])
-    turns: NDArray[np.bool_] = (before[:, 0] != after[:, 0]) | (before[:, 1] != after[:, 1])
-    corners: NDArray[np.int64] = points[turns]
+    around = np.concatenate([points[-1:], points, points[:1]])
+    steps = around[1:] - around[:-1]
+    corners: NDArray[np.int64] = points[(steps[1:] != steps[:-1]).any(axis=1)]
     return corners

@@ -29,6 +29,8 @@ _QUALITIES = (65, 40, 15, 0)
 _BUDGET_BYTES = 800_000
 """What a picture may take of a page; noisy scans get a lower quality."""
 _EFFORT = 1
+_PNG_EFFORT = 4
+"""A third faster than the usual 6, and a twentieth larger."""
 _ENCODERS = 2
 
 
@@ -168,5 +170,5 @@ def _encode_image(data: NDArray[np.uint8], columns: int) -> str:
 
 def _encode_exactly(data: NDArray[np.uint8], columns: int) -> str:
     stream = io.BytesIO()
-    _lay_out(data, columns).save(stream, format="PNG")
+    _lay_out(data, columns).save(stream, format="PNG", compress_level=_PNG_EFFORT)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -177,11 +177,14 @@ def cut_slice(
 
 def draw_outlines(labels: NDArray[np.integer[Any]], table: LabelTable) -> tuple[Contour, ...]:
     """Draw the outlines of all structures in a slice."""
-    paths = (
-        (structure, outline(np.isin(labels, table.indices_of(structure.name))))
-        for structure in table
-    )
-    return tuple(Contour(structure=structure, path=path) for structure, path in paths if path)
+    present = set(np.unique(labels).tolist())
+    contours = []
+    for structure in table:
+        indices = present.intersection(table.indices_of(structure.name))
+        if indices:
+            mask = np.logical_or.reduce([labels == index for index in indices])
+            contours.append(Contour(structure=structure, path=outline(mask)))
+    return tuple(contours)
 
 
 def _window(region: NDArray[np.float32]) -> tuple[float, float]:
@@ -199,7 +202,10 @@ def to_gray(pixels: NDArray[np.float32], window: tuple[float, float]) -> NDArray
     """Map intensities to 0–255 between black and white of a window."""
     low, high = window
     range_ = high - low if high > low else 1.0
-    gray: NDArray[np.uint8] = np.rint(np.clip((pixels - low) / range_, 0, 1) * 255).astype(np.uint8)
+    # In place, as this goes over whole scans.
+    scaled = (pixels - np.float32(low)) * np.float32(255 / range_)
+    np.clip(scaled, 0, 255, out=scaled)
+    gray: NDArray[np.uint8] = np.rint(scaled, out=scaled).astype(np.uint8)
     return gray
 
 
