@@ -146,7 +146,11 @@ def format_quantity(value: float, unit: str) -> str:
 
 
 def format_range(low: float, high: float, unit: str) -> str:
-    """Write a range with its unit: ``1.5–3 T``, ``0–120 years``; one number where both are it."""
+    """Write a range with its unit: ``1.5–3 T``, ``0–120 years``; one number where both are it.
+
+    Four digits, as ends are often drawn at random.
+    """
+    low, high = (float(f"{end:.4g}") for end in (low, high))
     if low == high:
         return format_quantity(low, unit)
     return f"{format_number(low)}–{format_number(high)} {_pluralise(high, unit)}".rstrip()

@@ -16,6 +16,7 @@ from bids_film.metadata.encoder import Encoder
 from bids_film.metadata.fields import CategoricalField, ContinuousField
 from bids_film.metadata.parse import Status, parse_value
 from bids_film.metadata.resolve import FieldValue
+from bids_film.metadata.units import format_range
 
 FIELDS = tuple(known_field(n) for n in ("MagneticFieldStrength", "Manufacturer", "site", "age"))
 ROWS: list[dict[str, str | float | None]] = [
@@ -196,6 +197,10 @@ def test_a_missing_value_is_checked_as_it_is_and_a_field_of_another_model_is_an_
 def test_what_a_field_was_trained_on_is_told_in_words() -> None:
     assert ENCODER.trained_on("MagneticFieldStrength") == "1.5–3 T"
     assert ENCODER.trained_on("Manufacturer") == "Siemens, Philips"
+
+
+def test_a_range_drawn_at_random_is_told_with_four_digits() -> None:
+    assert format_range(0.00583485, 10.33061, "s") == "0.005835–10.33 s"
     assert ENCODER.range_of("MagneticFieldStrength") == (1.5, 3.0)
     assert ENCODER.range_of("age") == (20.0, 60.0)
 

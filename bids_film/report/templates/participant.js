@@ -291,12 +291,12 @@ for (const scan of document.querySelectorAll(".scan")) {
   if (!section) continue;
   section.hidden = false;
   const browser = new Browser(section);
-  // Voxels are unpacked once the slider comes into view: a page of many scans opens at once.
+  // Voxels are unpacked as the slider comes near: a page of many scans opens at once.
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
     browser.start();
-  }, { rootMargin: "300px" }).observe(section);
+  }, { rootMargin: "1500px" }).observe(section);
   const button = section.querySelector("button.open-viewer");
   button.addEventListener("click", async () => {
     if (!browser.image) await browser.start();
