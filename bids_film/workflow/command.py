@@ -16,6 +16,7 @@ _TELLING = (
     "on_missing_metadata",
     "save_probabilities",
     "metadata_effect",
+    "device",
     "precision",
     "ensemble",
     "passes",

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from support.bids_factory import make_affine, scan_path, write_dataset, write_image
+from support.bids_factory import (
+    make_affine,
+    scan_path,
+    write_dataset,
+    write_image,
+    write_json,
+    write_tsv,
+)
+from support.chromium import start_chromium, visit
 from support.phantom_recipe import DATA
 from support.program import Run, find_bids_errors, run_program
 
@@ -146,13 +158,54 @@ def test_the_sidecar_tells_what_other_metadata_would_have_given_and_the_page_sho
     page = (lab / "out" / "sub-01.html").read_text(encoding="utf-8")
     assert "What the metadata did" in page
     assert "no metadata" in page
-    command = sidecar["Settings"]["command"]
-    assert command.startswith("bids-film BIDS_DIR OUTPUT_DIR participant --participant-label 01")
     assert {p.suffix for p in (lab / "out/logs").glob("CITATION_seg-phantom.*")} == {
         ".md",
         ".html",
         ".bib",
     }
+
+
+def test_the_command_on_the_page_makes_the_same_outputs(lab: Path, tmp_path: Path) -> None:
+    page = (lab / "out" / "sub-0050.html").read_text(encoding="utf-8")
+    (told,) = re.findall("<code>(bids-film BIDS_DIR .*)</code>", page)
+    places = {
+        "BIDS_DIR": lab / "bids",
+        "OUTPUT_DIR": tmp_path / "again",
+        "phantom.safetensors": lab / "model" / "phantom.safetensors",
+    }
+    program, *words = shlex.split(html.unescape(told))
+    assert program == "bids-film"
+    run = run_program(*(places.get(word, word) for word in words))
+    assert run.code == 0, run.err
+    folder = "sub-0050/anat"
+    made = {path.name: path.read_bytes() for path in (tmp_path / "again" / folder).glob("*.*")}
+    assert len(made) == 3
+    for name, content in made.items():
+        assert content == (lab / "out" / folder / name).read_bytes(), name
+
+
+@pytest.mark.browser
+def test_markup_in_a_table_of_the_dataset_runs_nothing_on_any_page(
+    lab: Path, tmp_path: Path
+) -> None:
+    hostile = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+    bids = tmp_path / "bids"
+    shutil.copytree(lab / "bids", bids)
+    rows = read_table(bids / "participants.tsv")
+    write_tsv(bids / "participants.tsv", [{**row, "age": hostile, "site": hostile} for row in rows])
+    sidecar = bids / "sub-01/anat/sub-01_T1w.json"
+    write_json(sidecar, json.loads(sidecar.read_text()) | {"Manufacturer": hostile})
+    model, output = lab / "model" / "phantom.safetensors", tmp_path / "out"
+    for words in (["participant", "--model", model], ["group"]):
+        run = run_program(bids, output, *words)
+        assert run.code == 0, run.err
+    with start_chromium() as browser:
+        for name in ("sub-01.html", "group_seg-phantom.html"):
+            with visit(browser, output / name) as seen:
+                seen.page.wait_for_timeout(500)
+                assert "window.hacked" in seen.page.content(), "it is there as text"
+                assert seen.page.evaluate("window.hacked") is None
+                assert seen.errors == []
 
 
 def test_without_the_metadata_effect_no_scan_is_segmented_twice(lab: Path, tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from pypdf import PdfReader
 from report_scenes import (
     MANY,
     TABLE,
@@ -290,7 +293,10 @@ def test_the_viewer_opens_at_a_click_and_shows_the_scan(browser: Browser, report
         page.wait_for_selector(".viewer[data-ready=true]", timeout=60_000)
         assert "Drag" in page.locator(".viewer [role=status]").first.inner_text()
         shot = page.locator(".viewer canvas").first.screenshot()
-        assert len(shot) > 5_000, "a black canvas packs into less"
+        pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+        brightest, spread = pixels.max(axis=-1), np.ptp(pixels, axis=-1)
+        assert np.count_nonzero((brightest > 30) & (spread < 5)) > 2_000, "the scan is gray"
+        assert np.count_nonzero(spread > 30) > 200, "structures have colours"
         assert seen.errors == []
         assert seen.requests == [report.resolve().as_uri()]
 
@@ -327,4 +333,14 @@ def test_the_page_prints(browser: Browser, report: Path, tmp_path: Path) -> None
         seen.page.pdf(path=tmp_path / "report.pdf")
         seen.page.emulate_media(media="print")
         assert not seen.page.locator(".browse").first.is_visible()
-    assert (tmp_path / "report.pdf").read_bytes()[:4] == b"%PDF"
+        pictures = seen.page.evaluate(
+            "new Set([...document.querySelectorAll('svg image')].map(one => one.href.baseVal)).size"
+        )
+    pages = PdfReader(tmp_path / "report.pdf").pages
+    texts = [page.extract_text() for page in pages]
+    assert all(len(text) > 20 for text in texts), "no page is empty"
+    whole = " ".join(" ".join(texts).split())
+    # What is folded away on a screen is printed as well.
+    for told in ("spinal cord", "What the metadata did", "SHA-256", "Methods"):
+        assert told in whole
+    assert sum(len(page.images) for page in pages) >= pictures > 3
