@@ -16,6 +16,13 @@ BARE = (
     "from bids import BIDSLayout, BIDSLayoutIndexer as Indexer;"
     "BIDSLayout({!r}, validate=False, indexer=Indexer(index_metadata=False))"
 )
+# As fMRIPrep's config.execution.init() has it: metadata, no validation, the index as a database.
+FMRIPREP = (
+    "import re; from bids import BIDSLayout, BIDSLayoutIndexer as Indexer;"
+    "ignore = ('code', 'stimuli', 'sourcedata', 'models', re.compile(r'^\\.'));"
+    "BIDSLayout({!r}, database_path={!r}, reset_database=True,"
+    " indexer=Indexer(validate=False, ignore=ignore)).get(subject='00007')"
+)
 SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw")
 
 
@@ -38,6 +45,9 @@ def main() -> None:
             "pybids alone, without metadata and validation": (
                 sys.executable, "-c",
                 BARE.format(str(small)),
+            ),
+            "pybids as fMRIPrep starts it, for 1 of the 500 participants": (
+                sys.executable, "-c", FMRIPREP.format(str(small), str(Path(folder) / "index")),
             ),
         }  # fmt: skip
         rows = []
