@@ -116,6 +116,8 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _describe_interval(interval: Interval) -> str:
     if math.isnan(interval.mean):
         return "n/a"
+    if math.isnan(interval.low):
+        return f"{interval.mean:.3f} (one participant: no interval)"
     return f"{interval.mean:.3f} (95 % {interval.low:.3f} to {interval.high:.3f})"
 
 
