@@ -18,6 +18,8 @@ from bids_film.images.geometry import plan_ras, reorient
 _TOLERANCE_MM = 1e-3
 _OUTSIDE = 0.25
 """Share of the structures whose volumes may lie beyond those of the training data."""
+_NAMED = 5
+"""Structures that are named where many have the same; the table marks them all."""
 _DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 _NOT_USED = {
     "implausible": "is implausible and was not used",
@@ -121,7 +123,9 @@ def check_volumes(segmentation: Segmentation) -> Check | None:
     if not outside:
         detail = "Each lies between the lowest and the highest of the training data."
         return Check(name=name, verdict=Verdict.PASSED, detail=detail)
-    detail = f"{len(outside)} of {len(known)} lie outside: {', '.join(outside)}"
+    named, rest = outside[:_NAMED], len(outside) - _NAMED
+    more = f" and {rest} more, marked in the table" if rest > 0 else ""
+    detail = f"{len(outside)} of {len(known)} lie outside: {', '.join(named)}{more}"
     if len(outside) > _OUTSIDE * len(known):
         return Check(name=name, verdict=Verdict.LOOK, detail=f"{detail}.")
     detail += "; of so many a few always do."

@@ -131,7 +131,8 @@ def test_what_is_only_missing_or_converted_is_said_and_nothing_to_look_at(
 
 
 @pytest.mark.parametrize(
-    ("outside", "verdict"), [(0, Verdict.PASSED), (1, Verdict.PASSED), (2, Verdict.LOOK)]
+    ("outside", "verdict"),
+    [(0, Verdict.PASSED), (2, Verdict.PASSED), (3, Verdict.LOOK), (8, Verdict.LOOK)],
 )
 def test_volumes_beyond_the_training_data_are_named_and_many_are_worth_a_look(
     outside: int, verdict: Verdict
@@ -140,13 +141,14 @@ def test_volumes_beyond_the_training_data_are_named_and_many_are_worth_a_look(
     far = (2 * item.volume_ml + 1, 3 * item.volume_ml + 1)
     near = (0.0, item.volume_ml)
     volumes = tuple(
-        replace(item, voxels=1, trained_ml=far if place < outside else near) for place in range(5)
+        replace(item, voxels=1, trained_ml=far if place < outside else near) for place in range(8)
     )
     segmentation = replace(make_segmentation(make_cord(), GRID), volumes=volumes)
     check = check_volumes(segmentation)
     assert check is not None
     assert check.verdict is verdict
-    assert (item.structure.name in check.detail) == (outside > 0)
+    assert check.detail.count(item.structure.name) == min(outside, 5)
+    assert ("3 more" in check.detail) == (outside == 8)
     unknown = replace(segmentation, volumes=tuple(replace(own, trained_ml=None) for own in volumes))
     assert check_volumes(unknown) is None
 
