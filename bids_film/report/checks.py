@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,7 +19,6 @@ _TOLERANCE_MM = 1e-3
 _OUTSIDE = 0.25
 """Share of the structures whose volumes may lie beyond those of the training data."""
 _NAMED = 5
-"""Structures that are named where many have the same; the table marks them all."""
 _DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 _NOT_USED = {
     "implausible": "is implausible and was not used",
@@ -65,6 +64,12 @@ def find_light(checks: Iterable[Check]) -> Verdict:
     """Find the colour of the traffic light: that of the worst check."""
     concerns = list_concerns(checks)
     return concerns[0].verdict if concerns else Verdict.PASSED
+
+
+def name_some(items: Sequence[str]) -> str:
+    """Name the first of many; the page's table marks them all."""
+    rest = len(items) - _NAMED
+    return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_geometry(image: Grid, output: Grid) -> Check:
@@ -123,9 +128,7 @@ def check_volumes(segmentation: Segmentation) -> Check | None:
     if not outside:
         detail = "Each lies between the lowest and the highest of the training data."
         return Check(name=name, verdict=Verdict.PASSED, detail=detail)
-    named, rest = outside[:_NAMED], len(outside) - _NAMED
-    more = f" and {rest} more, marked in the table" if rest > 0 else ""
-    detail = f"{len(outside)} of {len(known)} lie outside: {', '.join(named)}{more}"
+    detail = f"{len(outside)} of {len(known)} lie outside: {name_some(outside)}"
     if len(outside) > _OUTSIDE * len(known):
         return Check(name=name, verdict=Verdict.LOOK, detail=f"{detail}.")
     detail += "; of so many a few always do."

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.images.geometry import plan_ras, reorient
-from bids_film.report.checks import Check, Verdict
+from bids_film.report.checks import Check, Verdict, name_some
 from bids_film.report.sides import pair_structures
 from bids_film.report.stage import Stage
 
-_NAMED = 5
 _ASYMMETRIC = 0.2
 _SMALL_ML = 0.2
 """A few voxels more or less on one side are no asymmetry."""
@@ -41,13 +40,12 @@ def check_quality(segmentation: Segmentation) -> Check | None:
     if low:
         # The farthest below come first; the third digit tells apart what is close.
         low.sort(key=lambda item: (item.expected_dice or 0) - (item.reached_dice or 0))
-        named = ", ".join(
+        named = [
             f"{item.structure.name} ({item.expected_dice:.3f}, usual {item.reached_dice:.3f})"
-            for item in low[:_NAMED]
-        )
-        more = f" and {len(low) - _NAMED} more" if len(low) > _NAMED else ""
+            for item in low
+        ]
         detail = (
-            f"The network is less sure than usual of {named}{more}. "
+            f"The network is less sure than usual of {name_some(named)}. "
             "Look at the outlines where it was least sure."
         )
         return Check(name=name, verdict=Verdict.LOOK, detail=detail)
