@@ -104,6 +104,12 @@ def open_crash_text(page: Page) -> None:
 
 SECTIONS = (
     Section(
+        name="report",
+        page="brain-samples/sub-oms07.html",
+        start=".scan",
+        end=".scan .browse",
+    ),
+    Section(
         name="viewer",
         page="brain-samples/sub-oms07.html",
         start=".browse",
