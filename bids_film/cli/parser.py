@@ -191,7 +191,7 @@ def _add_selection(parser: Parser) -> None:
     group.add_argument(
         "--skip-bids-validation",
         action="store_true",
-        help="do not check the dataset_description and the file names first",
+        help="do not check dataset_description.json and that there are participants",
     )
     group.add_argument(
         "--exclude-list",
@@ -335,7 +335,8 @@ def _add_other(parser: Parser) -> None:
         "--config-file",
         metavar="TOML",
         type=absolute_path,
-        help="options by their long names (the command line wins), and the recipe of train",
+        help="options by their long names (the command line wins), "
+        "and the recipe of train, evaluate and experiment",
     )
     group.add_argument(
         "-v",

@@ -14,17 +14,25 @@ def write_card(header: ModelHeader) -> ModelHeader:
 
 
 def _lines(header: ModelHeader) -> Iterator[str]:
-    training = header.training
+    yield from _introduce(header)
+    yield from _describe_interface(header)
+    yield from _describe_training(header)
+
+
+def _introduce(header: ModelHeader) -> Iterator[str]:
     yield f"# {header.name} {header.version}"
     yield ""
     yield header.description
     yield ""
-    about = training["recipe"]["model"]
+    about = header.training["recipe"]["model"]
     yield f"Not a medical device: for research only. {about['limits']}".rstrip()
     yield ""
     licence = about["license"] or "not stated"
     yield f"Licence of the weights: {licence}. {about['attribution']}".rstrip()
     yield ""
+
+
+def _describe_interface(header: ModelHeader) -> Iterator[str]:
     yield "| structure | index | abbreviation | part of |"
     yield "| --- | --- | --- | --- |"
     for structure in header.labels:
@@ -45,6 +53,11 @@ def _lines(header: ModelHeader) -> Iterator[str]:
         f"spacing {list(header.preprocessing.spacing_mm)} mm (0: as in the scan)."
     )
     yield ""
+
+
+def _describe_training(header: ModelHeader) -> Iterator[str]:
+    training = header.training
+    synthetic = bool(training["recipe"].get("synthesis"))
     counts = {name: len(scans) for name, scans in training["data"].items()}
     parts = ", ".join(f"{count} for {name}" for name, count in counts.items())
     if start := training.get("start"):
@@ -53,10 +66,13 @@ def _lines(header: ModelHeader) -> Iterator[str]:
             f"{start['steps']} steps (SHA-256 {start['sha256'][:12]})."
         )
         yield ""
+    machine = training["machine"]
+    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    what = "Heads from whose label maps synthetic scans were drawn" if synthetic else "Scans"
     yield (
-        f"Scans: {parts}. {training['steps']} steps in {training['minutes']} minutes on "
-        f"{training['machine']['processor']}, {training['machine']['threads']} threads, "
-        f"{training['precision']}; kept: step {training['best_step']}."
+        f"{what}: {parts}. {training['steps']} steps in {training['minutes']} minutes on "
+        f"{machine['processor']}, {threads}, {training['precision']}; "
+        f"kept: step {training['best_step']}."
     )
     yield ""
     # Without validation scans the best step was chosen on those that were trained on.
@@ -68,4 +84,5 @@ def _lines(header: ModelHeader) -> Iterator[str]:
         )
         yield ""
     scores = (f"{name} {dice:.3f}" for name, dice in header.reached_dice.items())
-    yield f"Dice on the {seen} scans: {', '.join(scores)}"
+    drawn = "synthetic scans of the validation heads" if synthetic else f"the {seen} scans"
+    yield f"Dice on {drawn}: {', '.join(scores)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def find_roots(root: Path, data: DataSettings) -> list[Path]:
                 hint=f"give an absolute path, or one relative to {root}",
             )
     return list(dict.fromkeys(roots))
+
+
+def keep_present(root: Path, data: DataSettings) -> DataSettings:
+    """Leave out further datasets that do not lie beside this one: a model is tried on another."""
+    there = tuple(further for further in data.also if (root / further).is_dir())
+    return replace(data, also=there)
 
 
 def leave_out(scans: Sequence[Scan], data: DataSettings) -> list[Scan]:

@@ -19,6 +19,7 @@ from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
 from bids_film.training.labels import find_labels
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
+from bids_film.training.selection import keep_present
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import read_evaluation
 from bids_film.workflow.folders import check_folders
@@ -88,7 +89,8 @@ def _list_part(
 ) -> Iterator[Item]:
     """List the labelled scans of a part of the model's split, to be segmented in memory."""
     check_folders(options)
-    labelled, _ = find_labelled_scans(options, recipe)
+    there = replace(recipe, data=keep_present(options.bids_dir, recipe.data))
+    labelled, _ = find_labelled_scans(options, there)
     scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
     if not scans:
         raise InputError(

@@ -21,7 +21,7 @@ PAGES = sorted(
     [*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 )
 EXAMPLES = sorted(ROOT.glob("docs/examples/*.toml"))
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"""(?:\]\(|src=")([^)"#]+)(?:#[^)"]*)?[)"]""")
 
 
 def read_page(name: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from bids_film.domain.errors import InputError, UsageError
 from bids_film.domain.scan import Scan
-from bids_film.training.selection import find_roots, leave_out
+from bids_film.training.selection import find_roots, keep_present, leave_out
 from bids_film.training.settings import DataSettings
 
 
@@ -31,6 +31,13 @@ def test_further_datasets_are_absolute_or_relative_to_the_first(tmp_path: Path) 
 def test_a_further_dataset_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'\.\./absent' is no folder"):
         find_roots(tmp_path, DataSettings(also=("../absent",)))
+
+
+def test_of_the_datasets_of_a_training_those_that_are_there_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "beside").mkdir()
+    data = DataSettings(also=("../beside", "../absent"))
+    assert keep_present(tmp_path / "here", data).also == ("../beside",)
 
 
 def test_excluded_scans_are_taken_out_by_pattern() -> None:
