@@ -20,7 +20,14 @@ from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
 from benchmarks.performance.networks import run_network
-from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, take_best
+from benchmarks.performance.timing import (
+    Row,
+    make_parser,
+    parse_arguments,
+    publish,
+    take_best,
+    try_peer,
+)
 from bids_film.inference.engine import Engine
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.unet import FilmUNet
@@ -120,14 +127,6 @@ def tell(network: FilmUNet, encoded: Encoded) -> Callable[[Tensor], Tensor]:
     return lambda images: network(
         images, vector.expand(len(images), -1), known.expand(len(images), -1)
     )
-
-
-def try_peer(way: str, measure_peer: Callable[[], Row]) -> Iterator[Row]:
-    """Time a peer; where it is not installed, say so and leave the row out."""
-    try:
-        yield measure_peer()
-    except ImportError as problem:
-        print(f"{way}: not measured, {problem}")
 
 
 def time_openvino(

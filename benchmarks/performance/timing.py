@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,6 +53,14 @@ def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     return arguments
+
+
+def try_peer(way: str, measure_peer: Callable[[], Row]) -> Iterator[Row]:
+    """Time a peer; where it is not installed, say so and leave the row out."""
+    try:
+        yield measure_peer()
+    except ImportError as problem:
+        print(f"{way}: not measured, {problem}")
 
 
 def take_best(call: Callable[[], object]) -> float:

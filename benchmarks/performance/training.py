@@ -1,10 +1,14 @@
 """A step of training: as this program takes it, in plain PyTorch, and MONAI's network.
 
-python -m benchmarks.performance.training [--threads N] [--write]
+    python -m benchmarks.performance.training [--threads N] [--peers FOLDER] [--write]
+
+TorchIO, which this project does not install, is looked for in FOLDER, where
+``pip install --no-deps --target FOLDER torchio`` puts it, and what it imports.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import monai.transforms as mt
@@ -14,19 +18,31 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
-from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, take_best
+from benchmarks.performance.timing import (
+    Row,
+    make_parser,
+    parse_arguments,
+    publish,
+    take_best,
+    try_peer,
+)
 from bids_film.model.config import NetworkConfig
 from bids_film.model.unet import build_network, choose_memory_format, place_network
 from bids_film.training.augment import PRESETS, augment_example
 from bids_film.training.losses import SegmentationLoss
 
 PATCH, STRUCTURES, CHANNELS = (64, 80, 64), 32, (16, 32, 64, 128)
+ALIKE = "probabilities and ranges are alike, not the same"
 SPANS = ((0, 5), (5, 6), (6, 7))
 
 
 def main() -> None:
     """Time steps and augmentation, print the tables."""
-    arguments = parse_arguments(make_parser(__doc__))
+    parser = make_parser(__doc__)
+    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
+    arguments = parse_arguments(parser)
+    if arguments.peers:
+        sys.path.append(arguments.peers)
     torch.manual_seed(1)
     image, labels = torch.rand(1, 1, *PATCH), torch.randint(0, STRUCTURES + 1, (1, *PATCH))
     size = " × ".join(map(str, PATCH))
@@ -121,8 +137,31 @@ def time_augmentation(image: Tensor, labels: Tensor) -> Iterator[Row]:
     yield Row(
         way="MONAI, transforms of the same kinds",
         seconds=take_best(lambda: [chain(sample) for _ in range(10)]) / 10,
-        note="probabilities and ranges are alike, not the same",
+        note=ALIKE,
     )
+    yield from try_peer("TorchIO", lambda: time_torchio(image, labels))
+
+
+def time_torchio(image: Tensor, labels: Tensor) -> Row:
+    """Time TorchIO's transforms of the same kinds."""
+    import torchio as tio  # noqa: PLC0415 (a peer that may be missing)
+
+    chain = tio.Compose(
+        [
+            tio.RandomAffine(scales=0.2, degrees=17),
+            tio.RandomElasticDeformation(num_control_points=8, max_displacement=4, p=0.5),
+            tio.RandomBiasField(p=0.3),
+            tio.RandomGamma(p=0.3),
+            tio.RandomNoise(p=0.3),
+            tio.RandomBlur(p=0.2),
+        ]
+    )
+    subject = tio.Subject(
+        image=tio.ScalarImage(tensor=image), label=tio.LabelMap(tensor=labels[None])
+    )
+    torch.manual_seed(1)
+    seconds = take_best(lambda: [chain(subject) for _ in range(10)]) / 10
+    return Row(way="TorchIO, transforms of the same kinds", seconds=seconds, note=ALIKE)
 
 
 if __name__ == "__main__":
