@@ -21,6 +21,7 @@ _TOOLS = {
     "compose": field.find_compose,
     "apptainer": field.find_apptainer,
     "slurm": field.find_slurm,
+    "datalad": field.find_datalad,
 }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import venv
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -118,6 +119,25 @@ def find_slurm() -> Tool:
     return Tool(version=_slurm_version(), started_by_us=True)
 
 
+@cache
+def find_datalad() -> Tool:
+    """Find DataLad with what it needs for containers, or install it where the image is kept."""
+    if not _datalad_version():
+        programs = LAB / "datalad" / "bin"
+        if not (programs / "git-annex").exists():
+            venv.create(programs.parent, with_pip=True)
+            packages = ["datalad", "datalad-container", "git-annex"]
+            done = run("nice", programs / "python", "-m", "pip", "install", "--quiet", *packages)
+            if done.returncode:
+                raise AbsentError(f"pip install failed: {done.stderr.strip().splitlines()[-1]}")
+        # At the end: its python must not stand before ours.
+        os.environ["PATH"] += f"{os.pathsep}{programs}"
+    version = _datalad_version()
+    if not version:
+        raise AbsentError("datalad containers-add or git-annex does not answer")
+    return Tool(version=version, started_by_us=False)
+
+
 def stop_what_we_started() -> None:
     """Stop engine and cluster if this process started them."""
     for find, script in ((find_slurm, "06_slurm.sh"), (find_docker, "02_dockerd.sh")):
@@ -185,6 +205,14 @@ def _answer(*command: str) -> str:
 
 def _slurm_version() -> str:
     return _answer("sinfo", "--version").removeprefix("slurm-wlm ").removeprefix("slurm ")
+
+
+def _datalad_version() -> str:
+    container = _answer("datalad", "containers-add", "--version").removeprefix("datalad_container ")
+    annex = _answer("git-annex", "version", "--raw").partition("-")[0]
+    datalad = _answer("datalad", "--version").removeprefix("datalad ")
+    known = datalad and container and annex
+    return f"{datalad} (datalad-container {container}, git-annex {annex})" if known else ""
 
 
 def _start_tool(script: str, *arguments: str) -> str:
