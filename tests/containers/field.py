@@ -122,16 +122,15 @@ def find_slurm() -> Tool:
 @cache
 def find_datalad() -> Tool:
     """Find DataLad with what it needs for containers, or install it where the image is kept."""
+    programs = LAB / "datalad" / "bin"
+    os.environ["PATH"] += f"{os.pathsep}{programs}"  # at the end: its python is not ours
     if not _datalad_version():
-        programs = LAB / "datalad" / "bin"
-        if not (programs / "git-annex").exists():
-            venv.create(programs.parent, with_pip=True)
-            packages = ["datalad", "datalad-container", "git-annex"]
-            done = run("nice", programs / "python", "-m", "pip", "install", "--quiet", *packages)
-            if done.returncode:
-                raise AbsentError(f"pip install failed: {done.stderr.strip().splitlines()[-1]}")
-        # At the end: its python must not stand before ours.
-        os.environ["PATH"] += f"{os.pathsep}{programs}"
+        venv.create(programs.parent, with_pip=True)
+        packages = ["datalad", "datalad-container", "git-annex"]
+        done = run("nice", programs / "python", "-m", "pip", "install", "--quiet", *packages)
+        if done.returncode:
+            words = done.stderr.strip().splitlines() or ["no message"]
+            raise AbsentError(f"pip install failed: {words[-1][:200]}")
     version = _datalad_version()
     if not version:
         raise AbsentError("datalad containers-add or git-annex does not answer")
