@@ -58,6 +58,7 @@ def main() -> None:
         bfloat16_dice=round(agreement, 5),
     )
     header = write_card(header)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(arguments.output, header, network, half_precision=True)
     arguments.output.with_name("card.md").write_text(header.card, encoding="utf-8")
     print(header.card)
