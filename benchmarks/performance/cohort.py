@@ -1,8 +1,8 @@
 """Many scans: the whole program against the bare function in a loop, and how cost grows.
 
-    python -m benchmarks.performance.cohort DATASET [--model NAME] [--write]
+    python -m benchmarks.performance.cohort --of DATASET MODEL [--of …] [--write]
 
-DATASET has at least 100 participants with scans for the model. Outputs are written to a folder
+DATASET has at least 100 participants with scans for MODEL. Outputs are written to a folder
 that is removed at the end. The loop segments the same scans with the same outputs, one after the
 other in as many processes as the program uses, without nipype and without pages.
 """
@@ -43,35 +43,47 @@ xychart-beta
 def main() -> None:
     """Run both ways and the growing cohorts, print the tables."""
     parser = make_parser(__doc__)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--model", default="hippocampus")
+    parser.add_argument("--of", nargs=2, action="append", required=True)
     parser.add_argument("--most", type=int, default=max(STEPS), help="scans of the largest cohort")
     arguments = parse_arguments(parser)
     processes = arguments.threads
-    labels = list_participants(arguments.dataset)
+    tables, remarks = {}, []
+    for place, model in arguments.of:
+        loop, growth = measure(Path(place), model, processes, arguments.most)
+        name = Path(place).name
+        compared = next(row for row in growth if row.way == f"{COMPARED} participants")
+        tables[f"{COMPARED} participants of {name} by {model}, {processes} processes"] = [
+            loop,
+            replace(compared, way="bids-film participant, pages included"),
+        ]
+        grown = f"How time and memory grow with {name} (peak memory is that of the largest process)"
+        tables[grown] = growth
+        remarks.append(f"{name}:\n\n{draw(growth)}\n\n{estimate(growth)}")
+    models = [model for _, model in arguments.of]
+    publish("cohort", tables, arguments, *models, remark="\n\n".join(remarks))
+
+
+def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, list[Row]]:
+    """Time the bare function on some scans, and the program on ever more."""
+    labels = list_participants(dataset)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        loop = time_loop(arguments.dataset, work, labels[:COMPARED], arguments.model, processes)
+        loop = time_loop(dataset, work, labels[:COMPARED], model, processes)
         growth = [
-            time_program(arguments.dataset, work, labels[:count], arguments.model, processes)
+            time_program(dataset, work, labels[:count], model, processes)
             for count in STEPS
-            if count <= min(len(labels), arguments.most)
+            if count <= min(len(labels), most)
         ]
-    compared = next(row for row in growth if row.way == f"{COMPARED} participants")
+    return loop, growth
+
+
+def estimate(growth: Sequence[Row]) -> str:
+    """Say what a large cluster would take, by what one more scan costs."""
     first, last = growth[0], growth[-1]
     per_scan = (last.seconds - first.seconds) / (int(last.way.split()[0]) - 1)
     scans, nodes = CLUSTER
     minutes = (first.seconds + per_scan * scans / nodes) / 60
-    tables = {
-        f"{COMPARED} participants of {arguments.dataset.name}, {processes} processes": [
-            loop,
-            replace(compared, way="bids-film participant, pages included"),
-        ],
-        "How time and memory grow (peak memory is that of the largest process)": growth,
-    }
-    estimate = ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, minutes=minutes)
-    remark = f"{draw(growth)}\n\n{estimate}"
-    publish("cohort", tables, arguments, arguments.model, remark=remark)
+    return ESTIMATE.format(per_scan=per_scan, scans=scans, nodes=nodes, minutes=minutes)
 
 
 def draw(growth: Sequence[Row]) -> str:
