@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ _UNKNOWN = (
     "ended without a result",
     "see its log in the work folder; give more memory (--mem in sbatch_args) if it says nothing",
 )
+_REFUSED = "change sbatch_args in the plugin's file to what the cluster's nodes have"
 
 
 class SturdySLURMPlugin(SLURMPlugin):  # type: ignore[misc]  # nipype is untyped
@@ -72,7 +74,15 @@ class SturdySLURMPlugin(SLURMPlugin):  # type: ignore[misc]  # nipype is untyped
                 _run_quietly("scancel", *left)
 
     def _submit_batchtask(self, scriptfile: str, node: Any) -> int:
-        job: int = super()._submit_batchtask(scriptfile, node)
+        try:
+            job: int = super()._submit_batchtask(scriptfile, node)
+        except (IndexError, RuntimeError) as problem:
+            # nipype looks for the number of a job, and not at why there is none.
+            asked = ("sbatch", "--test-only", *shlex.split(self._sbatch_args or ""), scriptfile)
+            said = " ".join(_run_quietly(*asked).stderr.split()) or "it does not say why"
+            error = WorkerDiedError(f"SLURM took no job for it: {said}", hint=_REFUSED)
+            self._died(node.name, error)
+            raise error from problem
         self._names[job] = node.name
         self._listed.add(str(job))
         return job

@@ -156,3 +156,13 @@ def test_a_job_that_is_killed_for_memory_is_said_to_be_and_has_a_page(
     assert code == 1
     assert "memory" in said
     assert "memory" in (outputs / "sub-02.html").read_text()
+
+
+@pytest.mark.slurm
+def test_jobs_that_slurm_does_not_take_are_said_to_be_refused_and_why(
+    dataset: Path, folder: Path, outputs: Path
+) -> None:
+    code, said = run_by_plugin(folder, dataset, outputs, "900G")
+    assert code == 1
+    assert "SLURM took no job" in said
+    assert "node configuration" in said or "emory" in said
