@@ -24,14 +24,13 @@ from benchmarks.pages import DOCS, write_section
 from benchmarks.provenance import describe_run
 from benchmarks.running import run_program
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
-from bids_film.domain.entities import parse_name
-from bids_film.domain.scan import Scan
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.header import ModelHeader, read_header
 from bids_film.models import find_model
 from bids_film.report.stage import Stage, cut_slice, set_stage, to_gray
 from bids_film.training.labels import read_reference
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
+from bids_film.workflow.evaluate import find_scan
 
 SHOWN = 3
 SIDE = 360
@@ -155,10 +154,7 @@ def draw(
     segmentation = next(one for one in outputs if one.scan == path)
     volume = read_volume(dataset / path)
     found = read_volume(output / segmentation.labels_file, labels=True).data
-    name = parse_name(Path(path).name)
-    scan = Scan(
-        path=dataset / path, dataset_root=dataset, entities=name.entities, suffix=name.suffix
-    )
+    scan = find_scan(segmentation, dataset)
     structures = _find_recipe(subject, header).structures
     truth = read_reference(scan, structures, volume.grid, read=read_volume).labels
     indices = header.labels.indices_of(str(row["structure"]))

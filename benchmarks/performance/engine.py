@@ -9,7 +9,6 @@ is not there is named as missing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
@@ -43,11 +42,7 @@ LEVELS = 5
 
 def main() -> None:
     """Time every way and print the tables."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
-    arguments = parse_arguments(parser)
-    if arguments.peers:
-        sys.path.append(arguments.peers)
+    arguments = parse_arguments(make_parser(__doc__, peers=True))
     tables = {}
     for model, shape in SIZES.items():
         engine = Engine.load(find_model(model), device="cpu", precision="fp32")

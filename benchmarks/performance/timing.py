@@ -40,17 +40,20 @@ class Row:
     note: str = ""
 
 
-def make_parser(about: str | None) -> argparse.ArgumentParser:
-    """Take what the benchmarks have in common."""
+def make_parser(about: str | None, *, peers: bool = False) -> argparse.ArgumentParser:
+    """Take what the benchmarks have in common, and where peers are that are not installed."""
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE}")
+    if peers:
+        parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
     return parser
 
 
 def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the arguments and give torch as many threads as they say."""
+    """Read the arguments, give torch as many threads as they say, and find the peers."""
     arguments = parser.parse_args()
+    sys.path += [peers] if (peers := getattr(arguments, "peers", None)) else []
     torch.set_num_threads(arguments.threads)
     return arguments
 

@@ -8,7 +8,6 @@ TorchIO, which this project does not install, is looked for in FOLDER, where
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 
 import monai.transforms as mt
@@ -38,11 +37,7 @@ SPANS = ((0, 5), (5, 6), (6, 7))
 
 def main() -> None:
     """Time steps and augmentation, print the tables."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--peers", help="folder of peers that are not installed, for imports")
-    arguments = parse_arguments(parser)
-    if arguments.peers:
-        sys.path.append(arguments.peers)
+    arguments = parse_arguments(make_parser(__doc__, peers=True))
     torch.manual_seed(1)
     image, labels = torch.rand(1, 1, *PATCH), torch.randint(0, STRUCTURES + 1, (1, *PATCH))
     size = " × ".join(map(str, PATCH))

@@ -113,7 +113,7 @@ def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iter
     for segmentation in read_segmentations(options.output_dir, participants):
         if segmentation.scan in excluded:
             continue
-        scan = _find_scan(segmentation, options.bids_dir)
+        scan = find_scan(segmentation, options.bids_dir)
         if segmentation.model.name == header.name and find_labels(scan, recipe.structures):
             found = True
             measure = partial(
@@ -178,7 +178,14 @@ def _find_recipe(options: Options, header: ModelHeader) -> Recipe:
     return recipe_from_dict(record, where=f"recipe of the model {header.name}")
 
 
-def _find_scan(segmentation: Segmentation, bids_dir: Path) -> Scan:
+def find_scan(segmentation: Segmentation, bids_dir: Path) -> Scan:
+    """Find the scan of a segmentation in its dataset.
+
+    Raises
+    ------
+    InputError
+        Where its sidecar names no file that could be a scan.
+    """
     path = PurePosixPath(segmentation.scan)
     name = parse_name(path.name)
     if name is None:

@@ -170,13 +170,12 @@ def _choose_pages(plan: Plan, jobs: Sequence[ScanJob], options: Options) -> list
 
 def _needs_page(participant: str, changed: Collection[str], options: Options) -> bool:
     output = options.output_dir
-    sidecars = find_sidecars(output, participant)
     if options.reports_only:
-        return bool(sidecars or find_failures(output, participant))
+        return bool(find_sidecars(output, participant) or find_failures(output, participant))
     if participant in changed or not participant_page(output, participant).exists():
         return True
     # A run that was killed after it had segmented a scan again leaves the old page, but no checks.
-    return not all(name_checks(path).exists() for path in sidecars)
+    return not all(name_checks(path).exists() for path in find_sidecars(output, participant))
 
 
 def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> ExitCode:

@@ -112,13 +112,17 @@ def test_a_whole_head_with_half_of_a_structure_gone_is_uneven() -> None:
     assert "deep" in uneven.detail
 
 
-def test_structures_with_a_side_in_their_name_are_compared_in_pairs() -> None:
-    sides = LabelTable(
+def name_sides(*names: str) -> LabelTable:
+    return LabelTable(
         structures=tuple(
-            Structure(index=i, name=f"{side} amygdala", abbreviation=f"A{i}", color="#00ff00")
-            for i, side in ((1, "left"), (2, "right"))
+            Structure(index=i, name=name, abbreviation=f"S{i}", color="#00ff00")
+            for i, name in enumerate(names, start=1)
         )
     )
+
+
+def test_structures_with_a_side_in_their_name_are_compared_in_pairs() -> None:
+    sides = name_sides("left amygdala", "right amygdala")
     labels = np.zeros((50, 50, 50), np.int32)
     labels[10:14, 10:14, 10:14], labels[20:24, 10:14, 10:14] = 1, 2
     assert verdict_of(judge_symmetry(labels, sides)) is Verdict.PASSED
@@ -127,12 +131,7 @@ def test_structures_with_a_side_in_their_name_are_compared_in_pairs() -> None:
 
 
 def test_a_few_voxels_on_one_side_are_no_asymmetry() -> None:
-    sides = LabelTable(
-        structures=tuple(
-            Structure(index=i, name=f"{side} vessel", abbreviation=f"V{i}", color="#00ff00")
-            for i, side in ((1, "Left"), (2, "Right"))
-        )
-    )
+    sides = name_sides("Left vessel", "Right vessel")
     labels = np.zeros((50, 50, 50), np.int32)
     labels[10, 10, 10:17], labels[20, 10, 10] = 1, 2
     assert verdict_of(judge_symmetry(labels, sides)) is Verdict.PASSED, "7 and 1, of 27 mm3 each"
