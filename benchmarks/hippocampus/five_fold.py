@@ -73,6 +73,7 @@ def write_recipe(folder: Path, fold: int) -> Path:
     recipe = (files("bids_film.models") / "hippocampus" / "recipe.toml").read_text("utf-8")
     body = re.sub(r"(?ms)^\[split\].*?(?=^\[|\Z)", "", recipe)
     path = folder / "recipe.toml"
+    body = body.replace("[training]\n", "[training]\ncompile = true\n")
     path.write_text(f"{body}\n[split]\nfolds = {FOLDS}\nfold = {fold}\n", encoding="utf-8")
     return path
 

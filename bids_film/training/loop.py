@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from bids_film.domain.errors import BidsFilmError
 from bids_film.model.unet import FilmUNet, place_network
 from bids_film.training.examples import Batch
-from bids_film.training.losses import SegmentationLoss
 from bids_film.training.recipe import TrainingSettings
 from bids_film.training.state import Learner, RunState, load_state, save_state
 from bids_film.training.team import Team
@@ -29,6 +28,9 @@ Report = Callable[[str], None]
 Forward = Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]]
 """Image, vector and known to the logits of each supervised level, the finest first."""
 
+Loss = Callable[[Sequence[Tensor], Tensor, Tensor], Tensor]
+"""Logits of each supervised level, labels and annotated to a scalar, as a `SegmentationLoss`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
@@ -37,7 +39,7 @@ class Run:
     Attributes
     ----------
     settings : TrainingSettings
-    loss : SegmentationLoss
+    loss : Loss
     device : torch.device
     state_file : Path
         Where the run's state is kept.
@@ -50,7 +52,7 @@ class Run:
     """
 
     settings: TrainingSettings
-    loss: SegmentationLoss
+    loss: Loss
     device: torch.device
     state_file: Path
     recipe_hash: str
@@ -94,7 +96,9 @@ def train_network(
         optimizer=_make_optimizer(network, settings),
     )
     supervised: nn.Module = run.team.connect(_Supervised(network), run.device)
-    forward: Forward = torch.compile(supervised) if settings.compile else supervised
+    forward: Forward = supervised
+    if settings.compile:
+        forward, run = torch.compile(supervised), replace(run, loss=torch.compile(run.loss))
     state = load_state(run.state_file, run.recipe_hash, learner)
     if state.step:
         run.report(f"going on at step {state.step} of {settings.steps}")
