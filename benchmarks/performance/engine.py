@@ -18,7 +18,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
-from benchmarks.performance.networks import run_network
+from benchmarks.performance.networks import list_precisions, run_network
 from benchmarks.performance.timing import (
     Row,
     make_parser,
@@ -50,7 +50,7 @@ def main() -> None:
         image = torch.rand(1, 1, *shape)
         dimensions, count = engine.header.network.dimensions, len(engine.header.labels)
         size = " × ".join(map(str, shape))
-        title = f"{model}: {size} voxels, {dimensions}-D, {count} structures, float32"
+        title = f"{model}: {size} voxels, {dimensions}-D, {count} structures, float32 unless said"
         with torch.inference_mode():
             tables[title] = list(measure(engine, image, arguments.threads))
     publish("engine", tables, arguments, *SIZES)
@@ -69,10 +69,15 @@ def measure(engine: Engine, image: Tensor, threads: int) -> Iterator[Row]:
     def run(network: Callable[[Tensor], object]) -> float:
         return take_best(lambda: [network(batch) for batch in batches])
 
-    yield Row(
-        way="bids_film: metadata folded, channels last",
-        seconds=take_best(lambda: run_network(engine.header, network, image[0])),
-    )
+    for precision in list_precisions():
+        yield Row(
+            way=f"bids_film: metadata folded, channels last, {precision}",
+            seconds=take_best(
+                lambda precision=precision: run_network(
+                    engine.header, network, image[0], precision=precision
+                )
+            ),
+        )
     yield Row(way="the same network, plain PyTorch", seconds=run(told), note="logits only")
     if not planar:
         yield from measure_windows(told, image)
@@ -94,10 +99,11 @@ def measure(engine: Engine, image: Tensor, threads: int) -> Iterator[Row]:
     )
     told_apart = (torch.from_numpy(part)[None] for part in (encoded.vector, encoded.known))
     inputs = (batches[0][:1], *told_apart)
-    yield from try_peer(
-        "OpenVINO, the same network, float32",
-        lambda: time_openvino(network, inputs, run, threads),
-    )
+    for precision in list_precisions():
+        yield from try_peer(
+            "OpenVINO, the same network",
+            lambda precision=precision: time_openvino(network, inputs, run, threads, precision),
+        )
     if not planar:
         yield from try_peer("nnU-Net's default 3-D network", lambda: time_nnunet(image))
 
@@ -129,6 +135,7 @@ def time_openvino(
     inputs: tuple[Tensor, ...],
     run: Callable[[Callable[[Tensor], object]], float],
     threads: int,
+    precision: str,
 ) -> Row:
     """Convert the network, metadata as an input, and time what OpenVINO makes of it."""
     import openvino  # noqa: PLC0415 (a peer that may be missing)
@@ -138,12 +145,12 @@ def time_openvino(
     model.reshape(
         {port: [-1, *part.shape[1:]] for port, part in zip(model.inputs, inputs, strict=True)}
     )
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
     request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
     seconds = perf_counter() - started
     told = [np.asarray(part) for part in inputs[1:]]
     return Row(
-        way="OpenVINO, the same network, float32",
+        way=f"OpenVINO, the same network, {precision}",
         seconds=run(lambda images: request.infer([np.asarray(images), *told])),
         note=f"metadata as an input, logits only; converted in {seconds:.1f} s before",
     )

@@ -5,14 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bids_film.inference.engine import has_bfloat16
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.model.header import ModelHeader
 from bids_film.model.prompts import fix_metadata
 from bids_film.model.unet import FilmUNet, choose_memory_format
 
 
+def list_precisions() -> tuple[str, ...]:
+    """Name the precisions in which this machine's processor computes, as OpenVINO names them."""
+    return ("f32", "bf16") if has_bfloat16(torch.device("cpu")) else ("f32",)
+
+
 @torch.inference_mode()
-def run_network(header: ModelHeader, network: FilmUNet, image: Tensor) -> Tensor:
+def run_network(
+    header: ModelHeader, network: FilmUNet, image: Tensor, *, precision: str = "f32"
+) -> Tensor:
     """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown."""
     memory_format = choose_memory_format(network)
     told = fix_metadata(network, header.encoder.encode({}), header.labels)
@@ -22,6 +30,7 @@ def run_network(header: ModelHeader, network: FilmUNet, image: Tensor) -> Tensor
         neighbours=header.preprocessing.neighbours,
     )
     predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
-    return predict(
-        lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
-    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        return predict(
+            lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
+        )

@@ -9,6 +9,7 @@ TorchIO, which this project does not install, is looked for in FOLDER, where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import monai.transforms as mt
 import numpy as np
@@ -17,6 +18,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
+from benchmarks.performance.networks import list_precisions
 from benchmarks.performance.timing import (
     Row,
     make_parser,
@@ -28,11 +30,15 @@ from benchmarks.performance.timing import (
 from bids_film.model.config import NetworkConfig
 from bids_film.model.unet import build_network, choose_memory_format, place_network
 from bids_film.training.augment import PRESETS, augment_example
+from bids_film.training.loop import Loss
 from bids_film.training.losses import SegmentationLoss
+from bids_film.training.memory import keep_memory
 
 PATCH, STRUCTURES, CHANNELS = (64, 80, 64), 32, (16, 32, 64, 128)
 ALIKE = "probabilities and ranges are alike, not the same"
 SPANS = ((0, 5), (5, 6), (6, 7))
+METADATA = (torch.ones(1, 7), torch.ones(1, 3))
+"""Vector and known."""
 
 
 def main() -> None:
@@ -43,49 +49,60 @@ def main() -> None:
     size = " × ".join(map(str, PATCH))
     tables = {
         f"A step (forward, loss, backward, AdamW), 3-D, one patch of {size}, {STRUCTURES} "
-        "structures, float32": list(time_steps(image, labels)),
+        "structures": time_steps(image, labels),
         f"Augmentation of a patch of {size} (affine, elastic, bias field, gamma, noise, blur), one "
         "thread": list(time_augmentation(image[0], labels[0])),
     }
     publish("training", tables, arguments)
 
 
-def time_steps(image: Tensor, labels: Tensor) -> Iterator[Row]:
-    """Time one step of each network with its loss."""
+def time_steps(image: Tensor, labels: Tensor) -> list[Row]:
+    """Time one step of each network with its loss; ours last, as it changes how memory is kept."""
     config = NetworkConfig(dimensions=3, channels=CHANNELS, out_channels=STRUCTURES + 1)
-    vector, known = torch.randn(1, 7), torch.ones(1, 3)
+    peers = list(time_peers(config, image, labels))
+    keep_memory()
+    return [*time_ours(config, image, labels), *peers]
+
+
+def time_ours(config: NetworkConfig, image: Tensor, labels: Tensor) -> Iterator[Row]:
+    """Time this program's step, first in the precision that it chooses on this machine."""
+    network = place_network(build_network(config, SPANS), torch.device("cpu"))
+    image = image.contiguous(memory_format=choose_memory_format(network))
     annotated = torch.ones(1, STRUCTURES, dtype=torch.bool)
-    ours = SegmentationLoss(parents=(0,) * (STRUCTURES + 1))
-    theirs = DiceCELoss(to_onehot_y=True, softmax=True)
+    loss = SegmentationLoss(parents=(0,) * (STRUCTURES + 1))
 
-    def lose(logits: Tensor) -> Tensor:
-        return ours([logits], labels, annotated)
+    def lose(run: Callable[..., Tensor], compare: Loss, precision: str) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = run(image, *METADATA)
+        return compare([logits], labels, annotated)
 
-    def lose_as_monai(logits: Tensor) -> Tensor:
-        loss: Tensor = theirs(logits, labels[:, None])
-        return loss
+    compiled, compiled_loss = torch.compile(network), torch.compile(loss)
+    for precision in reversed(list_precisions()):
+        yield Row(
+            way=f"bids_film: channels last, its loss, {precision}",
+            seconds=take_best(make_step(network, partial(lose, network, loss, precision))),
+        )
+        yield Row(
+            way=f"the same, compiled, {precision}",
+            seconds=take_best(
+                make_step(network, partial(lose, compiled, compiled_loss, precision))
+            ),
+        )
 
-    fast = place_network(build_network(config, SPANS), torch.device("cpu"))
-    ordered = image.contiguous(memory_format=choose_memory_format(fast))
-    yield Row(
-        way="bids_film: channels last, its loss",
-        seconds=take_best(make_step(fast, lambda: lose(fast(ordered, vector, known)))),
-    )
-    compiled = torch.compile(fast)
-    yield Row(
-        way="the same, compiled",
-        seconds=take_best(make_step(fast, lambda: lose(compiled(ordered, vector, known)))),
-    )
+
+def time_peers(config: NetworkConfig, image: Tensor, labels: Tensor) -> Iterator[Row]:
+    """Time plain PyTorch on the same network, and MONAI's, in float32."""
+    loss = DiceCELoss(to_onehot_y=True, softmax=True)
     plain = build_network(config, SPANS)
     yield Row(
-        way="the same network, plain PyTorch, MONAI's DiceCELoss",
-        seconds=take_best(make_step(plain, lambda: lose_as_monai(plain(image, vector, known)))),
+        way="the same network, plain PyTorch, MONAI's DiceCELoss, f32",
+        seconds=take_best(make_step(plain, lambda: loss(plain(image, *METADATA), labels[:, None]))),
     )
     features = (CHANNELS[0], *CHANNELS, CHANNELS[0])
     basic = BasicUNet(3, 1, STRUCTURES + 1, features=features)
     yield Row(
-        way="MONAI BasicUNet, MONAI's DiceCELoss",
-        seconds=take_best(make_step(basic, lambda: lose_as_monai(basic(image)))),
+        way="MONAI BasicUNet, MONAI's DiceCELoss, f32",
+        seconds=take_best(make_step(basic, lambda: loss(basic(image), labels[:, None]))),
         note=f"unconditioned, channels {list(features)}",
     )
 

@@ -24,6 +24,7 @@ from bids_film.training.label_maps import (
 )
 from bids_film.training.loop import Report, Run, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
+from bids_film.training.memory import keep_memory
 from bids_film.training.prompting import PromptedSampler
 from bids_film.training.recipe import Recipe
 from bids_film.training.record import (
@@ -179,6 +180,7 @@ def _fit_in_team(
 ) -> Path:
     check_cases(material.cases, recipe.label_table)
     torch.set_num_threads(machine.threads)
+    keep_memory()
     torch.manual_seed(recipe.training.seed)
     machine.output.mkdir(parents=True, exist_ok=True)
     network = build_network(recipe.network_config, material.encoder.spans)
