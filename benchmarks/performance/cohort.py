@@ -2,7 +2,8 @@
 
     python -m benchmarks.performance.cohort --of DATASET MODEL [--of …] [--write]
 
-DATASET has at least 100 participants with scans for MODEL. Outputs are written to a folder
+DATASET has at least 100 participants with scans for MODEL, or one: then there are 100 who have
+that one's scans. Outputs are written to a folder
 that is removed at the end. The loop segments the same scans with the same outputs, one after the
 other in as many processes as the program uses, without nipype and without pages.
 """
@@ -65,9 +66,11 @@ def main() -> None:
 
 def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, list[Row]]:
     """Time the bare function on some scans, and the program on ever more."""
-    labels = list_participants(dataset)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        if len(list_participants(dataset)) == 1:
+            dataset = multiply(dataset, work / dataset.name)
+        labels = list_participants(dataset)
         loop = time_loop(dataset, work, labels[:COMPARED], model, processes)
         growth = [
             time_program(dataset, work, labels[:count], model, processes)
@@ -75,6 +78,19 @@ def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, 
             if count <= min(len(labels), most)
         ]
     return loop, growth
+
+
+def multiply(dataset: Path, target: Path) -> Path:
+    """Make a dataset of `COMPARED` participants who all have the scans of the only one."""
+    (only,) = list_participants(dataset)
+    shutil.copytree(dataset, target, ignore=shutil.ignore_patterns("sub-*", "derivatives"))
+    files = [path for path in (dataset / f"sub-{only}").rglob("*") if path.is_file()]
+    for number in range(1, COMPARED + 1):
+        for path in files:
+            name = str(path.relative_to(dataset)).replace(f"sub-{only}", f"sub-{number:03d}")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)
+    return target
 
 
 def estimate(growth: Sequence[Row]) -> str:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.performance.networks import list_precisions
 from benchmarks.performance.timing import (
     REPEATS,
     Row,
@@ -29,6 +31,7 @@ from bids_film.model.config import NetworkConfig
 from bids_film.model.folding import FoldedUNet
 from bids_film.model.unet import build_network, choose_memory_format, place_network
 from bids_film.training.losses import SegmentationLoss
+from bids_film.training.memory import keep_memory
 
 BATCH, SIZE, TYPES = 8, (320, 256), 3
 CHANNELS = (64, 128, 256, 512, 512)
@@ -43,39 +46,56 @@ def main() -> None:
     command = [arguments.python, str(child), *map(str, (arguments.threads, REPEATS, BATCH, *SIZE))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     predicted, trained = (float(word) for word in done.stdout.split()[-2:])
-    own, steps = time_ours()
-    size, peer = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}", "ivadomed 2.9.10"
+    predictions, steps = time_ours()
+    size, peer = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}", "ivadomed 2.9.10, f32"
     tables = {
-        f"Prediction, {size}, float32": [own, Row(way=peer, seconds=predicted)],
-        f"A step of training, {size}, float32": [*steps, Row(way=peer, seconds=trained)],
+        f"Prediction, {size}": [*predictions, Row(way=peer, seconds=predicted)],
+        f"A step of training, {size}": [*steps, Row(way=peer, seconds=trained)],
     }
     publish("predecessor", tables, arguments)
 
 
-def time_ours() -> tuple[Row, list[Row]]:
-    """Time the prediction of one scan's slices, and a step with a type for each image."""
+def time_ours() -> tuple[list[Row], list[Row]]:
+    """Time the prediction of one scan's slices, and a step with a type for each image.
+
+    First in the precision that the program chooses on this machine.
+    """
     config = NetworkConfig(dimensions=2, in_channels=2, channels=CHANNELS, out_channels=2)
     network = place_network(build_network(config, [(0, TYPES)]), torch.device("cpu"))
     images = torch.rand(BATCH, 2, *SIZE).contiguous(memory_format=choose_memory_format(network))
     labels = torch.randint(0, 2, (BATCH, *SIZE))
     vector, known = torch.eye(TYPES)[torch.arange(BATCH) % TYPES], torch.ones(BATCH, 1)
+    network.eval()
+
+    def predict(precision: str) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
+
+    with torch.inference_mode():
+        predictions = [
+            Row(way=f"bids_film, {precision}", seconds=take_best(partial(predict, precision)))
+            for precision in reversed(list_precisions())
+        ]
+    network.train()
+    keep_memory()
     loss = SegmentationLoss(parents=(0, 0), name="dice")
     annotated = torch.ones(BATCH, 1, dtype=torch.bool)
     forwards = {"bids_film": network, "bids_film, compiled": torch.compile(network)}
-    steps = []
-    for way, forward in forwards.items():
 
-        def lose(forward: Callable[..., Tensor] = forward) -> Tensor:
-            return loss([forward(images, vector, known)], labels, annotated)
+    def lose(forward: Callable[..., Tensor], precision: str) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = forward(images, vector, known)
+        return loss([logits], labels, annotated)
 
-        steps.append(Row(way=way, seconds=take_best(make_step(network, lose))))
-    network.eval()
-
-    def predict() -> None:
-        FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
-
-    with torch.inference_mode():
-        return Row(way="bids_film", seconds=take_best(predict)), steps
+    steps = [
+        Row(
+            way=f"{way}, {precision}",
+            seconds=take_best(make_step(network, partial(lose, forward, precision))),
+        )
+        for precision in reversed(list_precisions())
+        for way, forward in forwards.items()
+    ]
+    return predictions, steps
 
 
 if __name__ == "__main__":
