@@ -124,10 +124,10 @@ def _to_probabilities(logits: Tensor) -> Tensor:
     """
     probabilities = torch.empty(logits.shape, device=logits.device)
     thickness = max(1, _SLAB_VALUES // logits[:, :, :1].numel())
-    for source, target in zip(
-        logits.split(thickness, dim=2), probabilities.split(thickness, dim=2), strict=True
-    ):
-        target.copy_(torch.softmax(source.float().movedim(1, -1), dim=-1).movedim(-1, 1))
+    for start in range(0, logits.shape[2], thickness):
+        slab = (slice(None), slice(None), slice(start, start + thickness))
+        values = torch.softmax(logits[slab].float().movedim(1, -1), dim=-1)
+        probabilities[slab] = values.movedim(-1, 1)
     return probabilities
 
 
