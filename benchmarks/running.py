@@ -40,6 +40,20 @@ def write_scan(root: Path, image: nib.Nifti1Image) -> None:
     nib.save(image, folder / "sub-01_T1w.nii.gz")
 
 
+def copy_participant(root: Path, label: str, count: int) -> None:
+    """Give a dataset or its outputs so many participants, which differ in their name only."""
+    files = [path for path in root.glob(f"**/sub-{label}*/**/*") if path.is_file()]
+    for number in range(1, count):
+        for path in files:
+            copy = root / str(path.relative_to(root)).replace(label, f"{number:05}")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix in {".json", ".tsv"}:
+                text = path.read_text(encoding="utf-8")
+                copy.write_text(text.replace(label, f"{number:05}"), encoding="utf-8")
+            elif not copy.exists():
+                copy.hardlink_to(path)
+
+
 def run_program(dataset: Path, output: Path, level: str, *options: str) -> None:
     """Run ``bids-film`` and end with it where it fails."""
     command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]

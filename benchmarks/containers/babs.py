@@ -21,10 +21,11 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.containers.jobs import copy_participant
+from benchmarks.containers.jobs import LABEL
 from benchmarks.demo.run import make_dataset
 from benchmarks.pages import DOCS, write_section
 from benchmarks.provenance import describe_run
+from benchmarks.running import copy_participant
 
 CONFIGURATION = DOCS.parent / "singularity" / "babs.yaml"
 PARTICIPANTS = 2
@@ -66,7 +67,7 @@ def main() -> None:
 def prepare(folder: Path, sif: Path, programs: Path) -> None:
     """Make what the page's lines start from, and outputs to compare theirs with."""
     make_dataset(folder / "bids")
-    copy_participant(folder / "bids", PARTICIPANTS)
+    copy_participant(folder / "bids", LABEL, PARTICIPANTS)
     run("bids-film bids direct participant --nprocs 1 --omp-nthreads 2", folder)
     run("datalad create --force -c text2git bids; datalad save -d bids", folder)
     (folder / "bids-film.sif").symlink_to(sif.resolve())

@@ -23,6 +23,7 @@ from benchmarks.containers.watching import Usage, find_jobs, watch
 from benchmarks.demo.run import make_dataset
 from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
+from benchmarks.running import copy_participant
 
 SCRIPT = Path(__file__).resolve().parents[2] / "singularity" / "bids_film.sbatch"
 LABEL = "mni152"
@@ -42,9 +43,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bids-film-jobs-") as name:
         dataset, outputs = Path(name) / "bids", Path(name) / "out"
         make_dataset(dataset)
-        copy_participant(dataset, given.participants)
+        copy_participant(dataset, LABEL, given.participants)
         *tasks, group = submit(["bash", str(SCRIPT), str(dataset), str(outputs)], settings)
-        copy_participant(outputs, given.rows)
+        copy_participant(outputs, LABEL, given.rows)
         command = [*list_group_command(outputs), str(SCRIPT), "group", str(dataset), str(outputs)]
         (large,) = submit(command, settings)
         rows = (outputs / "group_seg-brain.tsv").read_text(encoding="utf-8").splitlines()[1:]
@@ -64,20 +65,6 @@ def main() -> None:
     print(text)
     if given.write:
         write_section("hpc.md", "jobs", text)
-
-
-def copy_participant(root: Path, count: int) -> None:
-    """Give a dataset or its outputs so many participants, which differ in their name only."""
-    files = [path for path in root.glob(f"**/sub-{LABEL}*/**/*") if path.is_file()]
-    for number in range(1, count):
-        for path in files:
-            copy = root / str(path.relative_to(root)).replace(LABEL, f"{number:05}")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix in {".json", ".tsv"}:
-                text = path.read_text(encoding="utf-8")
-                copy.write_text(text.replace(LABEL, f"{number:05}"), encoding="utf-8")
-            elif not copy.exists():
-                copy.hardlink_to(path)
 
 
 def list_group_command(outputs: Path) -> list[str]:

@@ -72,8 +72,8 @@ def write_recipe(folder: Path, fold: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     recipe = (files("bids_film.models") / "hippocampus" / "recipe.toml").read_text("utf-8")
     body = re.sub(r"(?ms)^\[split\].*?(?=^\[|\Z)", "", recipe)
-    path = folder / "recipe.toml"
     body = body.replace("[training]\n", "[training]\ncompile = true\n")
+    path = folder / "recipe.toml"
     path.write_text(f"{body}\n[split]\nfolds = {FOLDS}\nfold = {fold}\n", encoding="utf-8")
     return path
 

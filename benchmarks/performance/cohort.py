@@ -2,10 +2,9 @@
 
     python -m benchmarks.performance.cohort --of DATASET MODEL [--of …] [--write]
 
-DATASET has at least 100 participants with scans for MODEL, or one: then there are 100 who have
-that one's scans. Outputs are written to a folder
-that is removed at the end. The loop segments the same scans with the same outputs, one after the
-other in as many processes as the program uses, without nipype and without pages.
+DATASET has at least 100 participants with scans for MODEL, or one, who then stands for 100. Outputs
+are written to a folder that is removed at the end. The loop segments the same scans with the same
+outputs, one after the other in as many processes as the program uses, without nipype and pages.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.performance.timing import Row, make_parser, parse_arguments, publish, run_command
+from benchmarks.running import copy_participant
 from bids_film.inputs.folders import list_participants
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import AnalysisLevel, Options
@@ -68,9 +68,11 @@ def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, 
     """Time the bare function on some scans, and the program on ever more."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        if len(list_participants(dataset)) == 1:
-            dataset = multiply(dataset, work / dataset.name)
         labels = list_participants(dataset)
+        if len(labels) == 1:
+            dataset = Path(shutil.copytree(dataset, work / dataset.name))
+            copy_participant(dataset, labels[0], COMPARED)
+            labels = list_participants(dataset)
         loop = time_loop(dataset, work, labels[:COMPARED], model, processes)
         growth = [
             time_program(dataset, work, labels[:count], model, processes)
@@ -78,19 +80,6 @@ def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, 
             if count <= min(len(labels), most)
         ]
     return loop, growth
-
-
-def multiply(dataset: Path, target: Path) -> Path:
-    """Make a dataset of `COMPARED` participants who all have the scans of the only one."""
-    (only,) = list_participants(dataset)
-    shutil.copytree(dataset, target, ignore=shutil.ignore_patterns("sub-*", "derivatives"))
-    files = [path for path in (dataset / f"sub-{only}").rglob("*") if path.is_file()]
-    for number in range(1, COMPARED + 1):
-        for path in files:
-            name = str(path.relative_to(dataset)).replace(f"sub-{only}", f"sub-{number:03d}")
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / name)
-    return target
 
 
 def estimate(growth: Sequence[Row]) -> str:

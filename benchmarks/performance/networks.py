@@ -17,6 +17,11 @@ def list_precisions() -> tuple[str, ...]:
     return ("f32", "bf16") if has_bfloat16(torch.device("cpu")) else ("f32",)
 
 
+def compute_in(precision: str) -> torch.autocast:
+    """Have networks compute in one of the precisions of `list_precisions`."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
 @torch.inference_mode()
 def run_network(
     header: ModelHeader, network: FilmUNet, image: Tensor, *, precision: str = "f32"
@@ -30,7 +35,7 @@ def run_network(
         neighbours=header.preprocessing.neighbours,
     )
     predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with compute_in(precision):
         return predict(
             lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
         )

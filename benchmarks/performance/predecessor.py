@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.performance.networks import list_precisions
+from benchmarks.performance.networks import compute_in, list_precisions
 from benchmarks.performance.timing import (
     REPEATS,
     Row,
@@ -68,7 +68,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
     network.eval()
 
     def predict(precision: str) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with compute_in(precision):
             FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
 
     with torch.inference_mode():
@@ -83,7 +83,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
     forwards = {"bids_film": network, "bids_film, compiled": torch.compile(network)}
 
     def lose(forward: Callable[..., Tensor], precision: str) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with compute_in(precision):
             logits = forward(images, vector, known)
         return loss([logits], labels, annotated)
 

@@ -18,7 +18,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
-from benchmarks.performance.networks import list_precisions
+from benchmarks.performance.networks import compute_in, list_precisions
 from benchmarks.performance.timing import (
     Row,
     make_parser,
@@ -72,7 +72,7 @@ def time_ours(config: NetworkConfig, image: Tensor, labels: Tensor) -> Iterator[
     loss = SegmentationLoss(parents=(0,) * (STRUCTURES + 1))
 
     def lose(run: Callable[..., Tensor], compare: Loss, precision: str) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with compute_in(precision):
             logits = run(image, *METADATA)
         return compare([logits], labels, annotated)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.running import make_parser, run_program, write_report
-from benchmarks.spinalcord.leave_one_site_out import SITE_COLUMN, make_recipe
+from benchmarks.running import parse_arguments, write_report
+from benchmarks.spinalcord.leave_one_site_out import SITE_COLUMN, make_recipe, measure, train
 
 SETTINGS = {"batch_size": 4, "patch": 96, "learning_rate": 2e-3, "steps": 1400}
 """Of the first training: those of the published leave-one-site-out table."""
@@ -25,9 +25,7 @@ STEPS, LEARNING_RATE = 200, 3e-4
 
 def main() -> None:
     """Train, go on, segment and compare."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--threads", default="2")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__)
     participants = pd.read_csv(arguments.dataset / "participants.tsv", sep="\t", dtype=str)
     rows = [
         row
@@ -48,9 +46,9 @@ def compare_site(
     tables = []
     for tested in participants:
         others = [name for name in participants if name != tested]
-        own = train(arguments, folder / f"for-{tested}", go_on(recipe, first), *others)
+        own = train(arguments, folder / f"for-{tested}", go_on(recipe, first), others)
         for way, model in (("without", first), ("with", own)):
-            measured = measure(arguments, folder / f"{way}-{tested}", model, tested)
+            measured = measure(arguments, folder / f"{way}-{tested}", model, [tested])
             tables.append(measured.assign(site=site, way=way))
     return tables
 
@@ -63,34 +61,6 @@ def go_on(recipe: str, model: Path) -> str:
     recipe = re.sub(r"(?m)^freeze_norm_from = .*$", "freeze_norm_from = 0.0", recipe)
     recipe = re.sub(r"(?m)^warm_up = \d+$", "warm_up = 20", recipe)
     return recipe.replace("[training]\n", f'[training]\nstart_from = "{model}"\n')
-
-
-def train(arguments: argparse.Namespace, folder: Path, recipe: str, *participants: str) -> Path:
-    """Train, if that was not done yet, on all participants of the recipe or on some."""
-    model = folder / "spinalcord.safetensors"
-    if not model.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "train.toml"
-        path.write_text(recipe, encoding="utf-8")
-        chosen = ["--participant-label", *participants] if participants else []
-        _run(arguments, folder, "train", "--config-file", str(path), *chosen)
-    return model
-
-
-def measure(
-    arguments: argparse.Namespace, folder: Path, model: Path, participant: str
-) -> pd.DataFrame:
-    """Segment one participant's labelled scan and evaluate it."""
-    table = folder / "evaluation_seg-spinalcord.tsv"
-    if not table.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        filters = folder / "filter.json"
-        filters.write_text('{"run": "1"}\n', encoding="utf-8")
-        chosen = ["--participant-label", participant, "--model", str(model)]
-        chosen += ["--bids-filter-file", str(filters)]
-        _run(arguments, folder, "participant", *chosen)
-        _run(arguments, folder, "evaluate", *chosen)
-    return pd.read_csv(table, sep="\t")
 
 
 def describe(rows: pd.DataFrame) -> str:
@@ -122,10 +92,6 @@ def describe(rows: pd.DataFrame) -> str:
             f"{means['with']:.3f} |"
         )
     return "\n".join([*lines, ""])
-
-
-def _run(arguments: argparse.Namespace, folder: Path, level: str, *options: str) -> None:
-    run_program(arguments.dataset, folder, level, *options, "--omp-nthreads", arguments.threads)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import re
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
@@ -52,24 +54,41 @@ def run_site(
 ) -> pd.DataFrame:
     """Train without a site, segment it, and read its evaluation."""
     folder = arguments.work / f"{conditioning}-{site}"
-    table = folder / "out" / "evaluation_seg-spinalcord.tsv"
+    model = train(arguments, folder / "model", make_recipe(site, conditioning, arguments))
+    rows = measure(arguments, folder / "out", model, participants)
+    return rows.assign(site=site, conditioning=conditioning)
+
+
+def train(
+    arguments: argparse.Namespace, folder: Path, recipe: str, participants: Sequence[str] = ()
+) -> Path:
+    """Train, if that was not done yet, on all participants or on some."""
+    model = folder / "spinalcord.safetensors"
+    if not model.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "train.toml"
+        path.write_text(recipe, encoding="utf-8")
+        chosen = ["--participant-label", *participants] if participants else []
+        options = ["--config-file", str(path), *chosen, "--omp-nthreads", arguments.threads]
+        run_program(arguments.dataset, folder, "train", *options)
+    return model
+
+
+def measure(
+    arguments: argparse.Namespace, folder: Path, model: Path, participants: Sequence[str]
+) -> pd.DataFrame:
+    """Segment participants' labelled scans and evaluate them, if that was not done yet."""
+    table = folder / "evaluation_seg-spinalcord.tsv"
     if not table.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        recipe = folder / "train.toml"
-        recipe.write_text(make_recipe(site, conditioning, arguments), encoding="utf-8")
-        threads = ["--omp-nthreads", arguments.threads]
-        model = folder / "model" / "spinalcord.safetensors"
-        if not model.exists():
-            run_program(
-                arguments.dataset, model.parent, "train", "--config-file", str(recipe), *threads
-            )
-        chosen = ["--participant-label", *participants, "--model", str(model)]
         filters = folder / "filter.json"
         filters.write_text('{"run": "1"}\n', encoding="utf-8")
+        chosen = ["--participant-label", *participants, "--model", str(model)]
         chosen += ["--bids-filter-file", str(filters)]
-        run_program(arguments.dataset, folder / "out", "participant", *chosen, *threads)
-        run_program(arguments.dataset, folder / "out", "evaluate", *chosen)
-    return pd.read_csv(table, sep="\t").assign(site=site, conditioning=conditioning)
+        threads = ["--omp-nthreads", arguments.threads]
+        run_program(arguments.dataset, folder, "participant", *chosen, *threads)
+        run_program(arguments.dataset, folder, "evaluate", *chosen)
+    return pd.read_csv(table, sep="\t")
 
 
 def make_recipe(site: str, conditioning: str, arguments: argparse.Namespace) -> str:
