@@ -3,8 +3,9 @@
     python -m benchmarks.paper.few_labels HIPPOCAMPUS WORK [--report FILE]
 
 For each number of scans and each repeat (other scans, another seed) it makes a dataset and runs
-``bids-film experiment`` with two arms; what is trained already is kept. The anterior hippocampus is
-the structure with few labels.
+``bids-film experiment`` with three arms: alone, by FiLM, and by FiLM with scans of both structures
+drawn equally often. What is trained already is kept. The anterior hippocampus is the structure with
+few labels.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ COUNTS = (2, 4, 6, 8, 12)
 REPEATS = (1, 2, 3, 4, 5)
 OTHERS = 12
 STRUCTURE = "anterior hippocampus"
+ALONE = "single"
+FILM = {"film": "FiLM with the other structure", "film-balanced": "the same, drawn equally often"}
 NOTE = (
     f"Dice on {TEST} test scans, each the mean of {len(REPEATS)} repeats; in brackets the 95 % "
     "interval from resampling participants. Wilcoxon signed-rank test over participants, adjusted "
-    "for all numbers of scans (Holm)."
+    "for all comparisons (Holm)."
 )
 
 
@@ -60,27 +63,31 @@ def main() -> None:
 
 def describe(rows: pd.DataFrame) -> str:
     """Write the table: Dice of both arms for each number of scans, over repeats and people."""
+    means = rows.pivot_table("dice", ["count", "participant_id"], "arm")
+    tests = {
+        (count, arm): compare_pairs(
+            own[ALONE].tolist(), own[arm].tolist(), own.index.get_level_values(1).tolist()
+        )
+        for count, own in means.groupby("count")
+        for arm in FILM
+    }
+    adjusted = dict(zip(tests, adjust_holm([test.p for test in tests.values()]), strict=True))
+    titles = " | ".join(f"{title} | gain | p, Holm" for title in FILM.values())
     lines = [
         f"# Few labels of the {STRUCTURE}",
         "",
         NOTE,
         "",
-        "| scans with the label | alone | FiLM with the other structure | difference | p, Holm |",
-        "| --- | --- | --- | --- | --- |",
+        f"| scans with the label | alone | {titles} |",
+        f"| --- | --- |{' --- |' * 3 * len(FILM)}",
     ]
-    means = rows.pivot_table("dice", ["count", "participant_id"], "arm")
-    tests = {
-        count: compare_pairs(
-            own["single"].tolist(), own["film"].tolist(), own.index.get_level_values(1).tolist()
-        )
-        for count, own in means.groupby("count")
-    }
-    adjusted = adjust_holm([test.p for test in tests.values()])
-    for (count, test), p_holm in zip(tests.items(), adjusted, strict=True):
+    for count in sorted(rows["count"].unique()):
         own = means.loc[count]
-        arms = [_describe_mean(own[arm]) for arm in ("single", "film")]
-        gain = describe_interval(test.difference, sign="+")
-        lines.append(f"| {count} | {arms[0]} | {arms[1]} | {gain} | {p_holm:.2g} |")
+        cells = [_describe_mean(own[ALONE])]
+        for arm in FILM:
+            gain = describe_interval(tests[count, arm].difference, sign="+")
+            cells += [_describe_mean(own[arm]), gain, f"{adjusted[count, arm]:.2g}"]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

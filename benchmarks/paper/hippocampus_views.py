@@ -57,7 +57,10 @@ def make_view(
             _write_kept(target, label, kept[label])
     people = [f"sub-{label}" for label in (*kept, *test)]
     part = ["train"] * len(kept) + ["test"] * len(test)
-    table = pd.DataFrame({"participant_id": people, "part": part}).sort_values("participant_id")
+    annotated = ["+".join(map(str, sorted(values))) for values in kept.values()]
+    annotated += ["n/a"] * len(test)
+    table = pd.DataFrame({"participant_id": people, "part": part, "annotated": annotated})
+    table = table.sort_values("participant_id")
     table.to_csv(target / "participants.tsv", sep="\t", index=False)
 
 
