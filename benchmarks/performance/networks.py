@@ -17,8 +17,13 @@ def list_precisions() -> tuple[str, ...]:
     return ("f32", "bf16") if has_bfloat16(torch.device("cpu")) else ("f32",)
 
 
+def find_type(precision: str) -> torch.dtype:
+    """Find torch's type of one of the precisions of `list_precisions`."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
 def compute_in(precision: str) -> torch.autocast:
-    """Have networks compute in one of the precisions of `list_precisions`."""
+    """Have networks compute in one of the precisions of `list_precisions`, as training does."""
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -28,14 +33,15 @@ def run_network(
 ) -> Tensor:
     """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown."""
     memory_format = choose_memory_format(network)
-    told = fix_metadata(network, header.encoder.encode({}), header.labels)
+    told = fix_metadata(
+        network, header.encoder.encode({}), header.labels, bfloat16=precision == "bf16"
+    )
     settings = WindowSettings(
         stride=header.network.stride,
         patch=header.preprocessing.patch,
         neighbours=header.preprocessing.neighbours,
     )
     predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
-    with compute_in(precision):
-        return predict(
-            lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
-        )
+    return predict(
+        lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.performance.networks import compute_in, list_precisions
+from benchmarks.performance.networks import compute_in, find_type, list_precisions
 from benchmarks.performance.timing import (
     REPEATS,
     Row,
@@ -68,8 +68,8 @@ def time_ours() -> tuple[list[Row], list[Row]]:
     network.eval()
 
     def predict(precision: str) -> None:
-        with compute_in(precision):
-            FoldedUNet(network, network.modulations(vector[:1], known[:1]))(images)
+        modulations = network.modulations(vector[:1], known[:1])
+        FoldedUNet(network, modulations, inner=find_type(precision))(images)
 
     with torch.inference_mode():
         predictions = [

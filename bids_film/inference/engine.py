@@ -215,15 +215,10 @@ class Engine:
         return whole
 
     def _make_pass(self, encoded: Encoded) -> Callable[[Tensor], Tensor]:
-        bfloat16 = self.precision == "bf16"
-        segment = fix_metadata(self._network, encoded, self.header.labels)
-
-        def run(images: Tensor) -> Tensor:
-            images = images.contiguous(memory_format=self._memory_format)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-                return segment(images)
-
-        return run
+        segment = fix_metadata(
+            self._network, encoded, self.header.labels, bfloat16=self.precision == "bf16"
+        )
+        return lambda images: segment(images.contiguous(memory_format=self._memory_format))
 
     def _find_notes(self, labels: NDArray[np.uint16]) -> tuple[str, ...]:
         if not labels.any():

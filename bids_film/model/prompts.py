@@ -79,7 +79,7 @@ def merge_answers(answers: Sequence[Tensor], labels: LabelTable) -> Tensor:
 
 
 def fix_metadata(
-    network: FilmUNet, encoded: Encoded, labels: LabelTable
+    network: FilmUNet, encoded: Encoded, labels: LabelTable, *, bfloat16: bool = False
 ) -> Callable[[Tensor], Tensor]:
     """Tell a network one scan's metadata, once for all of its slices or windows.
 
@@ -89,6 +89,8 @@ def fix_metadata(
     encoded : Encoded
     labels : LabelTable
         The network's structures.
+    bfloat16 : bool
+        Compute in it, where that costs little accuracy (see `FoldedUNet`).
 
     Returns
     -------
@@ -100,10 +102,14 @@ def fix_metadata(
     known = torch.from_numpy(encoded.known)[None].to(device)
     count = network.config.prompts
     if not count:
-        return _fix(network, network.modulations(vector, known))
+        return _fix(network, network.modulations(vector, known), bfloat16=bfloat16)
     prompts = torch.arange(count, device=device)[:, None]
     asked = [
-        _fix(network, network.modulations(*add_prompt(vector, known, one, count)))
+        _fix(
+            network,
+            network.modulations(*add_prompt(vector, known, one, count)),
+            bfloat16=bfloat16,
+        )
         for one in prompts
     ]
 
@@ -113,11 +119,18 @@ def fix_metadata(
     return ask_for_each
 
 
-def _fix(network: FilmUNet, modulations: Sequence[Modulation]) -> Callable[[Tensor], Tensor]:
+def _fix(
+    network: FilmUNet, modulations: Sequence[Modulation], *, bfloat16: bool
+) -> Callable[[Tensor], Tensor]:
     """Fold one scan's modulations into the network where that can be done."""
     if can_fold(network):
-        return FoldedUNet(network, modulations)
-    return lambda images: network.segment(images, _spread(modulations, len(images)))
+        return FoldedUNet(network, modulations, inner=torch.bfloat16 if bfloat16 else torch.float32)
+
+    def run(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+            return network.segment(images, _spread(modulations, len(images)))
+
+    return run
 
 
 def _spread(modulations: Sequence[Modulation], count: int) -> list[Modulation]:

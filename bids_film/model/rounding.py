@@ -1,4 +1,4 @@
-"""Convolutions rounded as a processor with bfloat16 rounds them, on any processor."""
+"""Convolutions in bfloat16 as a processor that has it computes them, on any processor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _CONVOLUTIONS = (
 )
 
 
-class RoundedConvolutions(TorchFunctionMode):
-    """Within it, what goes into convolutions and comes out of them is rounded to bfloat16.
+class EmulatedConvolutions(TorchFunctionMode):
+    """Within it, convolutions in bfloat16 are computed in float32 from values that are rounded.
 
-    Products are summed in float32, as by AMX, AVX-512 and tensor cores. It says what bfloat16 does
-    to labels where nothing computes in it: torch's own way is a hundred times slower there.
+    Products are summed in float32, as by AMX, AVX-512 and tensor cores, and their sums rounded. It
+    says what bfloat16 does to labels where nothing computes in it: torch's own way is a hundred
+    times slower there. Under autocast all convolutions are in bfloat16.
     """
 
     def __torch_function__(
@@ -32,15 +33,20 @@ class RoundedConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Compute `func`, rounded where it is a convolution."""
+        """Compute `func`; in this way where it is a convolution in bfloat16."""
         named = kwargs or {}
-        if func not in _CONVOLUTIONS:
+        if func not in _CONVOLUTIONS or not _is_lowered(args[0]):
             return func(*args, **named)
         rounded = {name: _round(value) for name, value in named.items()}
-        return _round(func(*map(_round, args), **rounded))
+        with torch.autocast(args[0].device.type, enabled=False):
+            return func(*map(_round, args), **rounded).bfloat16()
+
+
+def _is_lowered(features: Tensor) -> bool:
+    return features.dtype == torch.bfloat16 or torch.is_autocast_enabled(features.device.type)
 
 
 def _round(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.dtype == torch.float32:
+    if isinstance(value, Tensor) and value.is_floating_point():
         return value.bfloat16().float()
     return value

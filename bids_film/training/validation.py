@@ -16,7 +16,7 @@ from bids_film.inference.windows import WindowSettings, predict_slices, predict_
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.config import Preprocessing
 from bids_film.model.prompts import fix_metadata
-from bids_film.model.rounding import RoundedConvolutions
+from bids_film.model.rounding import EmulatedConvolutions
 from bids_film.model.unet import FilmUNet
 from bids_film.training.examples import Example, MetadataValues
 from bids_film.training.label_maps import LabelMap, check_synthesis, draw_synthetic
@@ -146,8 +146,8 @@ def measure_agreement(
     scores: list[float] = []
     for case in cases[:: -(-len(cases) // _AGREEMENT_SCANS)]:
         plain = _segment(network, case, encoder, labels, preprocessing)
-        with RoundedConvolutions():
-            rounded = _segment(network, case, encoder, labels, preprocessing)
+        with EmulatedConvolutions():
+            rounded = _segment(network, case, encoder, labels, preprocessing, bfloat16=True)
         scores += _score(rounded, replace(case, labels=plain), labels).values()
     return float(np.mean(scores)) if scores else 0.0
 
@@ -169,8 +169,10 @@ def _segment(
     encoder: Encoder,
     labels: LabelTable,
     preprocessing: Preprocessing,
+    *,
+    bfloat16: bool = False,
 ) -> NDArray[np.uint8]:
-    segment = fix_metadata(network, encoder.encode(case.values), labels)
+    segment = fix_metadata(network, encoder.encode(case.values), labels, bfloat16=bfloat16)
     settings = WindowSettings(
         stride=network.config.stride,
         patch=preprocessing.patch,
