@@ -9,7 +9,7 @@ from bids_film.inference.engine import has_bfloat16
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.model.header import ModelHeader
 from bids_film.model.prompts import fix_metadata
-from bids_film.model.unet import FilmUNet, choose_memory_format
+from bids_film.model.unet import FilmUNet
 
 
 def list_precisions() -> tuple[str, ...]:
@@ -32,7 +32,6 @@ def run_network(
     header: ModelHeader, network: FilmUNet, image: Tensor, *, precision: str = "f32"
 ) -> Tensor:
     """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown."""
-    memory_format = choose_memory_format(network)
     told = fix_metadata(
         network, header.encoder.encode({}), header.labels, bfloat16=precision == "bf16"
     )
@@ -42,6 +41,4 @@ def run_network(
         neighbours=header.preprocessing.neighbours,
     )
     predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
-    return predict(
-        lambda images: told(images.contiguous(memory_format=memory_format)), image, settings
-    )
+    return predict(told, image, settings)

@@ -27,11 +27,11 @@ from benchmarks.performance.timing import (
     take_best,
 )
 from benchmarks.performance.training import make_step
+from bids_film.inference.memory import keep_memory
 from bids_film.model.config import NetworkConfig
 from bids_film.model.folding import FoldedUNet
-from bids_film.model.unet import build_network, choose_memory_format, place_network
+from bids_film.model.unet import arrange, build_network, place_network
 from bids_film.training.losses import SegmentationLoss
-from bids_film.training.memory import keep_memory
 
 BATCH, SIZE, TYPES = 8, (320, 256), 3
 CHANNELS = (64, 128, 256, 512, 512)
@@ -62,7 +62,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
     """
     config = NetworkConfig(dimensions=2, in_channels=2, channels=CHANNELS, out_channels=2)
     network = place_network(build_network(config, [(0, TYPES)]), torch.device("cpu"))
-    images = torch.rand(BATCH, 2, *SIZE).contiguous(memory_format=choose_memory_format(network))
+    images = arrange(torch.rand(BATCH, 2, *SIZE))
     labels = torch.randint(0, 2, (BATCH, *SIZE))
     vector, known = torch.eye(TYPES)[torch.arange(BATCH) % TYPES], torch.ones(BATCH, 1)
     network.eval()

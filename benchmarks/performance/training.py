@@ -27,12 +27,12 @@ from benchmarks.performance.timing import (
     take_best,
     try_peer,
 )
+from bids_film.inference.memory import keep_memory
 from bids_film.model.config import NetworkConfig
-from bids_film.model.unet import build_network, choose_memory_format, place_network
+from bids_film.model.unet import arrange, build_network, place_network
 from bids_film.training.augment import PRESETS, augment_example
 from bids_film.training.loop import Loss
 from bids_film.training.losses import SegmentationLoss
-from bids_film.training.memory import keep_memory
 
 PATCH, STRUCTURES, CHANNELS = (64, 80, 64), 32, (16, 32, 64, 128)
 ALIKE = "probabilities and ranges are alike, not the same"
@@ -67,7 +67,7 @@ def time_steps(image: Tensor, labels: Tensor) -> list[Row]:
 def time_ours(config: NetworkConfig, image: Tensor, labels: Tensor) -> Iterator[Row]:
     """Time this program's step, first in the precision that it chooses on this machine."""
     network = place_network(build_network(config, SPANS), torch.device("cpu"))
-    image = image.contiguous(memory_format=choose_memory_format(network))
+    image = arrange(image)
     annotated = torch.ones(1, STRUCTURES, dtype=torch.bool)
     loss = SegmentationLoss(parents=(0,) * (STRUCTURES + 1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bids_film.domain.errors import UsageError
 from bids_film.domain.volume import Volume
@@ -26,7 +25,7 @@ from bids_film.metadata.encoder import Encoded
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
 from bids_film.model.prompts import fix_metadata
-from bids_film.model.unet import FilmUNet, choose_memory_format, place_network
+from bids_film.model.unet import FilmUNet, place_network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +96,6 @@ class Engine:
         self.device = device
         self.precision = precision
         self.ensemble = ensemble
-        self._memory_format = choose_memory_format(network)
         self._predict = predict_slices if planar else predict_volume
         self._network = place_network(network, device).eval()
         self._windows = WindowSettings(
@@ -201,7 +199,9 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self, prepared: Prepared, encoded: Encoded, within: Box | None) -> NDArray[np.float32]:
-        network = self._make_pass(encoded)
+        network = fix_metadata(
+            self._network, encoded, self.header.labels, bfloat16=self.precision == "bf16"
+        )
         box = (slice(None), *(_scale_box(within, prepared) if within else ()))
         image = torch.from_numpy(np.ascontiguousarray(prepared.image[box])).to(self.device)
         predict = partial(self._predict, network, settings=self._windows)
@@ -213,12 +213,6 @@ class Engine:
         whole[0] = 1
         whole[box] = result
         return whole
-
-    def _make_pass(self, encoded: Encoded) -> Callable[[Tensor], Tensor]:
-        segment = fix_metadata(
-            self._network, encoded, self.header.labels, bfloat16=self.precision == "bf16"
-        )
-        return lambda images: segment(images.contiguous(memory_format=self._memory_format))
 
     def _find_notes(self, labels: NDArray[np.uint16]) -> tuple[str, ...]:
         if not labels.any():

@@ -12,6 +12,7 @@ bundled models are those of float32 to a mean Dice of 0.999, without it those of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,14 @@ from torch.nn import functional
 
 from bids_film.model.blocks import ConvUnit, DecoderLevel, EncoderLevel, MergeUnit
 from bids_film.model.film import Modulation
-from bids_film.model.unet import FilmUNet
+from bids_film.model.rounding import EmulatedConvolutions
+from bids_film.model.unet import FilmUNet, arrange
 
 _CONV = {2: functional.conv2d, 3: functional.conv3d}
 _CONV_TRANSPOSE = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
 
-_HAS_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_ONEDNN = torch.ops.mkldnn
+"""oneDNN's convolutions with what follows them in one pass: private to torch, and not in each."""
 
 
 def can_fold(network: FilmUNet) -> bool:
@@ -77,7 +80,7 @@ class FoldedUNet:
         Tensor
             Shape (batch, out_channels, *spatial).
         """
-        features = image
+        features = arrange(image)
         skips: list[Tensor] = []
         for pool, units in self._encoder:
             features = pool(features)
@@ -91,30 +94,63 @@ class FoldedUNet:
 
 
 class _Conv:
-    """Convolution that keeps the size, by oneDNN where it can be, in its weights' precision."""
+    """Convolution that keeps the size, in its weights' precision, by oneDNN where it can be."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
         self._dimensions = weight.dim() - 2
         self._padding = [weight.shape[-1] // 2] * self._dimensions
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Tensor, *, relu: bool = False) -> Tensor:
         features = features.to(self._weight.dtype)
         if _can_ask_onednn(features):
-            ones = [1] * self._dimensions
-            weight, bias = self._weight, self._bias
-            return torch.mkldnn_convolution(features, weight, bias, self._padding, ones, ones, 1)
+            after = "relu" if relu else "none"
+            fused: Tensor = _ONEDNN._convolution_pointwise(  # noqa: SLF001
+                features, *self._arguments, after, [], ""
+            )
+            return fused
         conv = _CONV[self._dimensions]
-        return conv(features, self._weight, self._bias, padding=self._padding)
+        result = conv(features, self._weight, self._bias, padding=self._padding)
+        return result.relu_() if relu else result
+
+    def add_to(self, raised: Tensor, features: Tensor) -> Tensor:
+        """Add to other features of the same precision, in their memory, and apply the ReLU.
+
+        Both must be arranged (`unet.arrange`): oneDNN adds to nothing else.
+        """
+        features = features.to(self._weight.dtype)
+        if _can_ask_onednn(features):
+            fused: Tensor = _ONEDNN._convolution_pointwise_.binary(
+                raised, features, *self._arguments, "add", 1.0, "relu", [], ""
+            )
+            return fused
+        return raised.add_(self(features)).relu_()
+
+    @property
+    def _arguments(self) -> tuple[Tensor, Tensor, list[int], list[int], list[int], int]:
+        ones = [1] * self._dimensions
+        return self._weight, self._bias, self._padding, ones, ones, 1
 
 
 def _can_ask_onednn(features: Tensor) -> bool:
     """Whether oneDNN may be called by name.
 
     Left to itself, torch 2 computes a single scan's first, last and coarsest layers by a path that
-    is two to three times slower, as it thinks them small (`use_mkldnn` in its Convolution.cpp).
+    is two to three times slower, as it thinks them small (`use_mkldnn` in its Convolution.cpp); and
+    what follows a convolution costs a pass over memory of its own.
     """
-    return _HAS_ONEDNN and features.device.type == "cpu" and features.dtype == torch.float32
+    emulated = EmulatedConvolutions.active and features.dtype == torch.bfloat16
+    return features.device.type == "cpu" and features.dtype in _find_onednn_types() and not emulated
+
+
+@cache
+def _find_onednn_types() -> frozenset[torch.dtype]:
+    """Find what oneDNN computes in on this machine; nothing where this torch does not have it."""
+    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (known and hasattr(_ONEDNN, "_convolution_pointwise")):
+        return frozenset()
+    lowered = [torch.bfloat16] if _ONEDNN._is_mkldnn_bf16_supported() else []  # noqa: SLF001
+    return frozenset([torch.float32, *lowered])
 
 
 class _Unit:
@@ -124,7 +160,7 @@ class _Unit:
         self._conv = _Conv(weight, bias)
 
     def __call__(self, features: Tensor) -> Tensor:
-        return self._conv(features).relu_()
+        return self._conv(features, relu=True)
 
 
 class _Merge:
@@ -136,7 +172,7 @@ class _Merge:
     def __call__(self, skip: Tensor, deep: Tensor) -> Tensor:
         upsample = _CONV_TRANSPOSE[self._deep.dim() - 2]
         raised = upsample(deep.to(self._deep.dtype), self._deep, stride=2, padding=1)
-        return self._skip(skip).add_(raised).relu_()
+        return self._skip.add_to(raised, skip)
 
 
 def _fold_encoder(

@@ -17,7 +17,7 @@ from bids_film.domain.labels import LabelTable
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.film import Modulation
 from bids_film.model.folding import FoldedUNet, can_fold
-from bids_film.model.unet import FilmUNet
+from bids_film.model.unet import FilmUNet, arrange
 
 
 def add_prompt(
@@ -127,6 +127,7 @@ def _fix(
         return FoldedUNet(network, modulations, inner=torch.bfloat16 if bfloat16 else torch.float32)
 
     def run(images: Tensor) -> Tensor:
+        images = arrange(images)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
             return network.segment(images, _spread(modulations, len(images)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ _CONVOLUTIONS = (
     torch.conv3d,
     torch.conv_transpose2d,
     torch.conv_transpose3d,
-    torch.mkldnn_convolution,
 )
 
 
@@ -24,7 +23,23 @@ class EmulatedConvolutions(TorchFunctionMode):
     Products are summed in float32, as by AMX, AVX-512 and tensor cores, and their sums rounded. It
     says what bfloat16 does to labels where nothing computes in it: torch's own way is a hundred
     times slower there. Under autocast all convolutions are in bfloat16.
+
+    Attributes
+    ----------
+    active : bool
+        Whether it is entered: what else calls oneDNN by name then leaves it to them.
     """
+
+    active: ClassVar[bool] = False
+
+    def __enter__(self) -> Self:
+        type(self).active = True
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        type(self).active = False
+        super().__exit__(*problem)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self,

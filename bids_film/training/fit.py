@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from bids_film.inference.engine import find_device, has_bfloat16
+from bids_film.inference.memory import keep_memory
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
 from bids_film.model.unet import FilmUNet, build_network
@@ -24,7 +25,6 @@ from bids_film.training.label_maps import (
 )
 from bids_film.training.loop import Report, Run, train_network
 from bids_film.training.losses import SegmentationLoss, find_parents
-from bids_film.training.memory import keep_memory
 from bids_film.training.prompting import PromptedSampler
 from bids_film.training.recipe import Recipe
 from bids_film.training.record import (

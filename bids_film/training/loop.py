@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bids_film.domain.errors import BidsFilmError
-from bids_film.model.unet import FilmUNet, place_network
+from bids_film.model.unet import FilmUNet, arrange, place_network
 from bids_film.training.examples import Batch
 from bids_film.training.recipe import TrainingSettings
 from bids_film.training.state import Learner, RunState, load_state, save_state
@@ -203,9 +203,7 @@ def _take_step(
 
 
 def _compute_loss(forward: Forward, batch: Batch, run: Run) -> Tensor:
-    planar = batch.image.dim() == 4  # noqa: PLR2004 (batch, channels, two axes)
-    layout = torch.channels_last if planar else torch.channels_last_3d
-    image = batch.image.to(run.device, memory_format=layout)
+    image = arrange(batch.image.to(run.device))
     vector, known = batch.vector.to(run.device), batch.known.to(run.device)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16):
         logits = forward(image, vector, known)

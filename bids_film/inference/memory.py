@@ -1,4 +1,4 @@
-"""Memory that every step of training frees and asks for again."""
+"""Memory that every layer of a network frees, and the next one asks for again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def keep_memory() -> bool:
     """Tell the C library to keep what is freed, for the rest of this process.
 
     By default each large tensor is mapped anew, and the kernel clears its pages one by one: in
-    bfloat16 that is a good part of a step (``benchmarks/performance/training.py``).
+    bfloat16 that is a third of the time and more (``benchmarks/performance``).
 
     Returns
     -------
