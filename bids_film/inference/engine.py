@@ -17,6 +17,7 @@ from bids_film.images.frame import paste
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
 from bids_film.inference.ensembling import ONCE, Ensemble, predict_mean
+from bids_film.inference.memory import keep_memory
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.inference.uncertainty import Confidence, measure_confidence, measure_entropy
@@ -114,7 +115,7 @@ class Engine:
         threads: int = 0,
         ensemble: Ensemble = ONCE,
     ) -> Engine:
-        """Load a model.
+        """Load a model; on a CPU the process keeps the memory that its layers free.
 
         Parameters
         ----------
@@ -138,6 +139,8 @@ class Engine:
         if threads:
             torch.set_num_threads(threads)
         chosen = find_device(device)
+        if chosen.type == "cpu":
+            keep_memory()
         header, network = load_checkpoint(path)
         found = find_precision(precision, chosen, header)
         return cls(header, network, device=chosen, precision=found, ensemble=ensemble)

@@ -30,7 +30,10 @@ class WindowSettings:
     patch : tuple[int, int, int]
         Size of a window, where an image is too large for one pass.
     max_voxels : int
-        Voxels that may go through the network at once.
+        Voxels of a volume that may go through the network at once.
+    slice_voxels : int
+        Voxels of slices that go through it at once: few are no slower than many, and take less
+        memory.
     neighbours : int
         Slices on either side that a network of slices sees as well.
     """
@@ -38,6 +41,7 @@ class WindowSettings:
     stride: int
     patch: tuple[int, ...]
     max_voxels: int = 4_500_000
+    slice_voxels: int = 500_000
     neighbours: int = 0
 
 
@@ -55,7 +59,7 @@ def predict_slices(network: Network, image: Tensor, settings: WindowSettings) ->
         float32, shape (structures + 1, X, Y, slices).
     """
     slices = stack_neighbours(image, range(image.shape[-1]), settings.neighbours)
-    batch = max(1, settings.max_voxels // max(1, slices[0, 0].numel()))
+    batch = max(1, settings.slice_voxels // max(1, slices[0, 0].numel()))
     parts = [
         _predict_padded(network, slices[start : start + batch], settings.stride)
         for start in range(0, len(slices), batch)

@@ -108,13 +108,13 @@ def test_blended_windows_of_a_real_network_are_near_one_pass_and_sum_to_one() ->
     assert float((windows - whole).abs().mean()) < 0.02
 
 
-@pytest.mark.parametrize("max_voxels", [1, 150, 10**6])
-def test_slices_in_batches_equal_single_slices(max_voxels: int) -> None:
+@pytest.mark.parametrize("slice_voxels", [1, 150, 10**6])
+def test_slices_in_batches_equal_single_slices(slice_voxels: int) -> None:
     torch.manual_seed(0)
     header = make_header(dimensions=2, conditioning="unconditioned")
     network = build_network(header.network, header.encoder.spans).eval()
     image = torch.rand(1, 9, 7, 5)
-    settings = WindowSettings(stride=2, patch=(8, 8), max_voxels=max_voxels)
+    settings = WindowSettings(stride=2, patch=(8, 8), slice_voxels=slice_voxels)
     batches = []
 
     def run(images: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ def test_slices_in_batches_equal_single_slices(max_voxels: int) -> None:
 
     with torch.inference_mode():
         together = predict_slices(run, image, settings)
-        assert batches == {1: [1] * 5, 150: [2, 2, 1], 10**6: [5]}[max_voxels]
+        assert batches == {1: [1] * 5, 150: [2, 2, 1], 10**6: [5]}[slice_voxels]
         for place in range(5):
             single = predict_slices(run, image[..., place : place + 1], settings)
             torch.testing.assert_close(
