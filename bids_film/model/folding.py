@@ -65,7 +65,7 @@ class FoldedUNet:
         self._decoder = [_fold_decoder(level, upcoming, inner, inner) for level in coarse]
         self._decoder += [_fold_decoder(last, upcoming, inner, torch.float32)]
         self._dropout = network.dropout
-        self._head = _Conv(*network.head.parameters())
+        self._head = _Head(*network.head.parameters())
 
     def __call__(self, image: Tensor) -> Tensor:
         """Predict as `FilmUNet.segment` does.
@@ -93,25 +93,23 @@ class FoldedUNet:
         return self._head(features)
 
 
-class _Conv:
-    """Convolution that keeps the size, in its weights' precision, by oneDNN where it can be."""
+class _Unit:
+    """Convolution → ReLU, in the precision of its weights, by oneDNN where it can be."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
         self._dimensions = weight.dim() - 2
         self._padding = [weight.shape[-1] // 2] * self._dimensions
 
-    def __call__(self, features: Tensor, *, relu: bool = False) -> Tensor:
+    def __call__(self, features: Tensor) -> Tensor:
+        """Convolve, and apply the ReLU."""
         features = features.to(self._weight.dtype)
         if _can_ask_onednn(features):
-            after = "relu" if relu else "none"
             fused: Tensor = _ONEDNN._convolution_pointwise(  # noqa: SLF001
-                features, *self._arguments, after, [], ""
+                features, *self._arguments, "relu", [], ""
             )
             return fused
-        conv = _CONV[self._dimensions]
-        result = conv(features, self._weight, self._bias, padding=self._padding)
-        return result.relu_() if relu else result
+        return self._convolve(features).relu_()
 
     def add_to(self, raised: Tensor, features: Tensor) -> Tensor:
         """Add to other features of the same precision, in their memory, and apply the ReLU.
@@ -124,7 +122,11 @@ class _Conv:
                 raised, features, *self._arguments, "add", 1.0, "relu", [], ""
             )
             return fused
-        return raised.add_(self(features)).relu_()
+        return raised.add_(self._convolve(features)).relu_()
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        conv = _CONV[self._dimensions]
+        return conv(features, self._weight, self._bias, padding=self._padding)
 
     @property
     def _arguments(self) -> tuple[Tensor, Tensor, list[int], list[int], list[int], int]:
@@ -153,21 +155,27 @@ def _find_onednn_types() -> frozenset[torch.dtype]:
     return frozenset([torch.float32, *lowered])
 
 
-class _Unit:
-    """Convolution → ReLU."""
+class _Head:
+    """A channel of logits for each structure, one after the other in memory, as softmax likes them.
+
+    Of the features, whose channels lie side by side, that is one product of matrices.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._conv = _Conv(weight, bias)
+        self._weight, self._bias = weight.flatten(1), bias[:, None]
 
     def __call__(self, features: Tensor) -> Tensor:
-        return self._conv(features, relu=True)
+        batch, channels, *spatial = features.shape
+        voxels = features.float().movedim(1, -1).reshape(batch, -1, channels)
+        weight = self._weight.expand(batch, -1, -1)
+        return torch.baddbmm(self._bias, weight, voxels.mT).view(batch, -1, *spatial)
 
 
 class _Merge:
     """Skip connection and deeper features → ReLU."""
 
     def __init__(self, skip: Tensor, deep: Tensor, bias: Tensor) -> None:
-        self._skip, self._deep = _Conv(skip, bias), deep
+        self._skip, self._deep = _Unit(skip, bias), deep
 
     def __call__(self, skip: Tensor, deep: Tensor) -> Tensor:
         upsample = _CONV_TRANSPOSE[self._deep.dim() - 2]
