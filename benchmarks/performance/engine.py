@@ -9,7 +9,8 @@ is not there is named as missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -27,9 +28,11 @@ from benchmarks.performance.timing import (
     take_best,
     try_peer,
 )
-from bids_film.inference.engine import Engine
+from bids_film.inference.memory import keep_memory
 from bids_film.metadata.encoder import Encoded
-from bids_film.model.unet import FilmUNet
+from bids_film.model.checkpoint import load_checkpoint
+from bids_film.model.header import ModelHeader, read_header
+from bids_film.model.unet import FilmUNet, place_network
 from bids_film.models import find_model
 
 ROI = (96, 96, 96)
@@ -41,27 +44,49 @@ LEVELS = 5
 
 
 def main() -> None:
-    """Time every way and print the tables."""
+    """Time every way and print the tables: the others first, for what ours does to the process."""
     arguments = parse_arguments(make_parser(__doc__, peers=True))
-    tables = {}
-    for model, shape in SIZES.items():
-        engine = Engine.load(find_model(model), device="cpu", precision="fp32")
-        torch.manual_seed(1)
-        image = torch.rand(1, 1, *shape)
-        dimensions, count = engine.header.network.dimensions, len(engine.header.labels)
-        size = " × ".join(map(str, shape))
-        title = f"{model}: {size} voxels, {dimensions}-D, {count} structures, float32 unless said"
-        with torch.inference_mode():
-            tables[title] = list(measure(engine, image, arguments.threads))
+    torch.manual_seed(1)
+    images = {model: torch.rand(1, 1, *shape) for model, shape in SIZES.items()}
+    headers = {model: read_header(find_model(model)) for model in SIZES}
+    with torch.inference_mode():
+        peers = {
+            model: list(measure_peers(headers[model], image, arguments.threads))
+            for model, image in images.items()
+        }
+        ours = {model: list(measure(model, image)) for model, image in images.items()}
+    tables = {
+        describe(header, SIZES[model]): [*ours[model], *peers[model]]
+        for model, header in headers.items()
+    }
     publish("engine", tables, arguments, *SIZES)
 
 
-def measure(engine: Engine, image: Tensor, threads: int) -> Iterator[Row]:
-    """Time the model's network in this program, and everywhere else."""
-    config = engine.header.network
+def describe(header: ModelHeader, shape: Sequence[int]) -> str:
+    """Write the title of a model's table."""
+    size = " × ".join(map(str, shape))
+    structures = f"{header.network.dimensions}-D, {len(header.labels)} structures"
+    return f"{header.name}: {size} voxels, {structures}, float32 unless said"
+
+
+def measure(model: str, image: Tensor) -> Iterator[Row]:
+    """Time the model's network in this program."""
+    keep_memory()
+    header, network = load_checkpoint(find_model(model))
+    network = place_network(network, torch.device("cpu")).eval()
+    for precision in list_precisions():
+        run = partial(run_network, header, network, image[0], precision=precision)
+        yield Row(
+            way=f"bids_film: metadata folded, channels last, {precision}", seconds=take_best(run)
+        )
+
+
+def measure_peers(header: ModelHeader, image: Tensor, threads: int) -> Iterator[Row]:
+    """Time the model's network everywhere else, and networks like it."""
+    config = header.network
     planar = config.dimensions == 2  # noqa: PLR2004 (slices)
-    network = FilmUNet(config, engine.header.encoder.spans).eval()
-    encoded = engine.header.encoder.encode({})
+    network = FilmUNet(config, header.encoder.spans).eval()
+    encoded = header.encoder.encode({})
     told = tell(network, encoded)
     slices = image[0].permute(3, 0, 1, 2).contiguous()
     batches = slices.split(SLICES_AT_ONCE) if planar else (image,)
@@ -69,15 +94,6 @@ def measure(engine: Engine, image: Tensor, threads: int) -> Iterator[Row]:
     def run(network: Callable[[Tensor], object]) -> float:
         return take_best(lambda: [network(batch) for batch in batches])
 
-    for precision in list_precisions():
-        yield Row(
-            way=f"bids_film: metadata folded, channels last, {precision}",
-            seconds=take_best(
-                lambda precision=precision: run_network(
-                    engine.header, network, image[0], precision=precision
-                )
-            ),
-        )
     yield Row(way="the same network, plain PyTorch", seconds=run(told), note="logits only")
     if not planar:
         yield from measure_windows(told, image)

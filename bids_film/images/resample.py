@@ -4,11 +4,13 @@ Both grids cover the same field of view: their outer corners coincide, not the c
 outermost voxels, so shapes say all there is to know (`geometry.resampled_affine` gives the affine).
 
 The matrices have few entries in a row, so their products are sparse. Dense ones by BLAS are no
-faster, and many times slower on a busy machine, where its threads wait for each other.
+faster for whole axes, and many times slower on a busy machine, where its threads wait for each
+other; those of a block are too small for threads.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -23,8 +25,7 @@ from bids_film.images.geometry import same_grid
 Image = NDArray[np.float32]
 Value = TypeVar("Value", bound=np.generic)
 
-_SLAB = 16
-_SLAB_VOXELS = 2**16
+_BLOCK = 48
 _ROUNDING = 1e-5
 _UINT8_CHANNELS = 256
 
@@ -106,8 +107,9 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     """Find the channel that is highest after resampling, without holding the resampled channels.
 
     The same as ``resize(probabilities, shape).argmax(axis=0)`` but for rounding, in a fraction of
-    its memory: one slab, one channel at a time. A channel that cannot win anywhere in a slab is
-    passed over; weights that are positive and sum to one cannot lift it above its own maximum.
+    its memory and time: one block, one channel at a time. A channel that cannot win anywhere in a
+    block is passed over, which leaves few; weights that are positive and sum to one cannot lift it
+    above its own maximum.
 
     Parameters
     ----------
@@ -123,23 +125,21 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     """
     channels, *old = probabilities.shape
     labels = np.zeros(tuple(shape), np.uint8 if channels <= _UINT8_CHANNELS else np.int16)
-    matrix_x, matrix_y, matrix_z = (resize_matrix(*sizes) for sizes in zip(old, shape, strict=True))
-    weights_y, weights_z = csr_array(matrix_y), csr_array(matrix_z)
-    for out, rows in _slabs(matrix_x, max(_SLAB, _SLAB_VOXELS // (shape[1] * shape[2]))):
-        weights_x = csr_array(matrix_x[out, rows])
-        candidates = _find_candidates(probabilities[:, rows])
+    matrices = [resize_matrix(*sizes) for sizes in zip(old, shape, strict=True)]
+    for parts in itertools.product(*(list(_blocks(matrix)) for matrix in matrices)):
+        out, rows = zip(*parts, strict=True)
+        block = np.asarray(probabilities[(slice(None), *rows)], dtype=np.float32)
+        weights = [matrix[part] for matrix, part in zip(matrices, parts, strict=True)]
+        first, *others = _find_candidates(block)
         winner = labels[out]
-        for place, channel in enumerate(candidates):
-            slab = np.ascontiguousarray(probabilities[channel, rows], dtype=np.float32)
-            values = _apply(weights_x, _apply(weights_y, _apply(weights_z, slab, 2), 1), 0)
-            if place == 0:
-                best = values
-                winner[...] = channel
-                continue
+        winner[...] = first
+        best = _expand(block[first], weights) if others else np.empty(0, np.float32)
+        for channel in others:
+            values = _expand(block[channel], weights)
             higher = values > best
-            np.maximum(best, values, out=best)
-            # Channels come in ascending order, so the last winner is the largest number.
-            np.maximum(winner, higher.astype(labels.dtype) * labels.dtype.type(channel), out=winner)
+            # Channels come in ascending order, so that the first of equal ones stays.
+            np.copyto(best, values, where=higher)
+            np.copyto(winner, labels.dtype.type(channel), where=higher)
     return labels
 
 
@@ -208,17 +208,28 @@ def _apply(weights: csr_array[np.float32], image: Image, axis: int) -> Image:
     return result.reshape(*lead, x, *result.shape[1:])
 
 
-def _slabs(matrix: Image, size: int) -> Iterator[tuple[slice, slice]]:
-    """Give the rows of each slab, and the columns that they need."""
-    for start in range(0, len(matrix), size):
-        out = slice(start, start + size)
+def _blocks(matrix: Image) -> Iterator[tuple[slice, slice]]:
+    """Give the rows of each part of an axis, and the columns that they need."""
+    for start in range(0, len(matrix), _BLOCK):
+        out = slice(start, start + _BLOCK)
         needed = np.flatnonzero(matrix[out].any(axis=0))
         yield out, slice(int(needed[0]), int(needed[-1]) + 1)
 
 
-def _find_candidates(slab: NDArray[Any]) -> list[int]:
-    """Channels that may be the highest somewhere: those that reach above the lowest mean."""
-    highest = slab.max(axis=(1, 2, 3)).astype(np.float32)
-    lowest_winner = float(slab.mean(axis=0, dtype=np.float32).min())
+def _expand(block: Image, weights: Sequence[Image]) -> Image:
+    """Apply weights, one matrix for each axis."""
+    along_x, along_y, along_z = weights
+    planes = along_y @ (block @ along_z.T)
+    rows = csr_array(along_x) @ planes.reshape(len(planes), -1)
+    return np.asarray(rows, dtype=np.float32).reshape(-1, *planes.shape[1:])
+
+
+def _find_candidates(block: Image) -> list[int]:
+    """Channels that may be the highest somewhere.
+
+    Those that reach above what another nowhere falls below, and above the lowest mean.
+    """
+    values = block.reshape(len(block), -1)
+    lowest_winner = max(float(values.min(axis=1).max()), float(values.mean(axis=0).min()))
     margin = _ROUNDING * max(1.0, abs(lowest_winner))
-    return [int(channel) for channel in np.flatnonzero(highest >= lowest_winner - margin)]
+    return np.flatnonzero(values.max(axis=1) >= lowest_winner - margin).tolist()

@@ -218,9 +218,11 @@ class Engine:
         return whole
 
     def _find_notes(self, labels: NDArray[np.uint16]) -> tuple[str, ...]:
-        if not labels.any():
+        present = np.zeros(np.iinfo(labels.dtype).max + 1, dtype=np.bool_)
+        present[labels] = True  # several times as fast as np.unique
+        found = set(np.flatnonzero(present[1:]) + 1)
+        if not found:
             return ("the segmentation is empty: no structure was found",)
-        found = set(np.unique(labels).tolist())
         missing = [entry.name for entry in self.header.labels if entry.index not in found]
         return (f"not found: {', '.join(missing)}",) if missing else ()
 

@@ -75,7 +75,10 @@ def _close(labels: Labels) -> None:
     box = bounding_box(inside)
     # No hole reaches the edge of the box: it would be open there.
     labels, inside = labels[box], inside[box]
-    holes, _ = ndimage.label(fill_holes(inside) & ~inside)
+    enclosed = fill_holes(inside) & ~inside
+    if not enclosed.any():
+        return
+    holes, _ = ndimage.label(enclosed)
     for number, box in enumerate(ndimage.find_objects(holes), start=1):
         # One voxel more on each side holds the structures that enclose the hole.
         around = grow_box(box, [1] * labels.ndim, labels.shape)
