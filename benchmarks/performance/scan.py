@@ -6,6 +6,7 @@ python -m benchmarks.performance.scan SCAN.nii.gz [--model NAME] [--threads N] [
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from bids_film.derivatives.nifti import write_labels
 from bids_film.inference.engine import Engine
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.checkpoint import load_checkpoint
+from bids_film.model.unet import place_network
 from bids_film.models import find_model
 
 
@@ -32,12 +34,17 @@ def main() -> None:
     parser.add_argument("scan", type=Path)
     parser.add_argument("--model", default="brain")
     arguments = parse_arguments(parser)
-    engine = Engine.load(find_model(arguments.model), device="cpu", precision="fp32")
+    engine = Engine.load(find_model(arguments.model), device="cpu")
     encoded = engine.header.encoder.encode({})
     volume = read_volume(arguments.scan)
     prepared = engine.prepare(volume)
     image = torch.from_numpy(prepared.image)
     _, network = load_checkpoint(find_model(arguments.model))
+    network = place_network(network, torch.device("cpu")).eval()
+    run = partial(
+        run_network,
+        precision="bf16" if engine.precision == "bf16" else "f32",
+    )
     found = engine.predict(prepared, encoded)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.nii.gz"
@@ -48,7 +55,7 @@ def main() -> None:
 
         parts = {
             "read and decode": lambda: read_volume(arguments.scan),
-            "network": lambda: run_network(engine.header, network, image),
+            "network": lambda: run(engine.header, network, image),
             "encode and write": lambda: write_labels(path, found.labels, volume.grid),
         }
         seconds = {name: take_best(call) for name, call in parts.items()}
@@ -63,7 +70,10 @@ def main() -> None:
     size = " × ".join(map(str, volume.grid.shape))
     spacing = " × ".join(f"{length:.3g}" for length in volume.grid.spacing_mm)
     inside = " × ".join(map(str, image.shape[1:]))
-    title = f"A scan of {size} voxels of {spacing} mm; {arguments.model} sees it as {inside}"
+    title = (
+        f"A scan of {size} voxels of {spacing} mm; {arguments.model} sees it as {inside}, in "
+        f"{engine.precision}"
+    )
     publish("scan", {title: rows}, arguments, arguments.model)
 
 
