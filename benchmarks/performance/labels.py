@@ -62,7 +62,7 @@ def _resize_by_scipy(probabilities: Probabilities) -> NDArray[np.uint8]:
 
 
 WAYS: Mapping[str, Callable[[Probabilities], object]] = {
-    "bids_film: slab by slab, structure by structure": lambda maps: resize_argmax(maps, LARGE),
+    "bids_film: block by block, structure by structure": lambda maps: resize_argmax(maps, LARGE),
     "torch interpolate, then argmax": _resize_by_torch,
     "scipy zoom of each channel, then argmax (as nnU-Net's export does)": _resize_by_scipy,
 }

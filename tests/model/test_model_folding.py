@@ -128,5 +128,5 @@ def test_bfloat16_is_emulated_as_it_is_computed(norm: str) -> None:
         emulated = segment(image)
     # Sums of products are rounded in another order, which now and then is felt as one step.
     spread = float(plain.std())
-    assert float((segment(image).float() - emulated.float()).abs().max()) < spread / 20
+    assert float((segment(image).float() - emulated.float()).abs().max()) < spread / 10
     assert 0 < float((emulated.float() - plain).abs().max()) < spread / 5
