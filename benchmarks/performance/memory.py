@@ -23,6 +23,7 @@ from bids_film.images.resample import resize
 SHAPE = (256, 256, 192)
 FINER = (1, 2)
 """By how much each axis is divided."""
+_HIGHEST = 4000
 WAYS = {
     "as it is": (),
     "probability maps too": ("--save-probabilities",),
@@ -67,7 +68,8 @@ def make_dataset(root: Path, scan: Path, factor: int) -> Path:
     affine = image.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ starts
     shape = tuple(length * factor for length in SHAPE)
-    fine = resize(field, shape).round().astype(np.int16)
+    # Whole numbers, as scanners give them, whatever the scan's own range is.
+    fine = (resize(field, shape) * (_HIGHEST / field.max())).round().astype(np.int16)
     write_scan(root, nib.Nifti1Image(fine, resampled_affine(affine, SHAPE, shape)))
     return root
 
