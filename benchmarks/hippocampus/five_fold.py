@@ -34,8 +34,8 @@ LONGER = {
 }
 """What is other in the bundled model's recipe."""
 PEER = (
-    "nnU-Net's 3-D network on the task's 260 scans, of which these are a part: about 0.90 anterior, "
-    "0.89 posterior."
+    "nnU-Net's 3-D network on the task's 260 scans, of which these are a part: about 0.90 "
+    "anterior, 0.89 posterior."
 )
 
 
