@@ -15,7 +15,8 @@ from bids_film.domain.errors import MetadataError, UsageError
 from bids_film.domain.records import check_key, from_mapping
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
-_SEPARATORS = re.compile(r"[\s_]+|(?<!^)-|^-(?![0-9])")
+_BLANKS = re.compile(r"[\s_]+")
+_HYPHENS = re.compile(r"(?<!^)-|^-(?![0-9])")
 _ZERO_FRACTION = re.compile(r"([+-]?[0-9]+)\.0+")
 _TELLING = {"levels": "categorical", "aliases": "categorical", "plausible": "continuous"}
 
@@ -166,9 +167,9 @@ def normalise_level(text: str) -> str:
     Case, blanks, underscores and hyphens do not count (a minus sign before a number does), and
     ``2.0`` is ``2``: tables that went through a spreadsheet have the one for the other.
     """
-    plain = unicodedata.normalize("NFKC", text).strip().casefold()
+    plain = _BLANKS.sub("", unicodedata.normalize("NFKC", text).casefold())
     number = _ZERO_FRACTION.fullmatch(plain)
-    return number[1] if number else _SEPARATORS.sub("", plain)
+    return number[1] if number else _HYPHENS.sub("", plain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -139,3 +139,4 @@ def test_a_minus_sign_and_a_fraction_count() -> None:
     assert [field.find_level(text) for text in ("1.0", "-1.00", "1.5", "15")] == [
         "1", "-1", "1.5", "15",
     ]  # fmt: skip
+    assert [field.find_level(text) for text in ("1.0_", "_-1", " 1_.5 ")] == ["1", "-1", "1.5"]
