@@ -6,18 +6,19 @@ more, so that they overlap; no label map does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-from nilearn.datasets import (
-    load_mni152_gm_mask,
-    load_mni152_gm_template,
-    load_mni152_wm_mask,
-    load_mni152_wm_template,
-)
+from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
+from numpy.typing import NDArray
 
 from bids_film.images.measures import dice
 
+Masks = Mapping[str, NDArray[np.bool_]]
+"""Of gray matter, then of white matter."""
 
-def measure_likeliest() -> dict[str, float]:
+
+def measure_likeliest(masks: Masks) -> dict[str, float]:
     """Dice of the template's own likeliest tissue, by its own probabilities, against the masks."""
     gray, white = (
         np.asarray(load(resolution=1).dataobj)
@@ -26,26 +27,20 @@ def measure_likeliest() -> dict[str, float]:
     likeliest = np.stack([1 - gray - white, gray, white]).argmax(axis=0)
     return {
         name: dice(likeliest == channel, mask)
-        for channel, (name, mask) in enumerate(_read_masks().items(), start=1)
+        for channel, (name, mask) in enumerate(masks.items(), start=1)
     }
 
 
-def find_highest() -> float:
+def find_highest(masks: Masks) -> float:
     """Highest Dice that one label map can reach against both masks at once."""
-    gray, white = _read_masks().values()
-    shared, count = np.count_nonzero(gray & white), np.arange(np.count_nonzero(gray & white) + 1)
+    gray, white = masks.values()
+    shared = np.count_nonzero(gray & white)
+    given_to_gray = np.arange(shared + 1)
     reached = [
         2 * own / (own + mask.sum())
         for mask, own in (
-            (gray, gray.sum() - shared + count),
-            (white, white.sum() - count),
+            (gray, gray.sum() - shared + given_to_gray),
+            (white, white.sum() - given_to_gray),
         )
     ]
     return float(np.minimum(*reached).max())
-
-
-def _read_masks() -> dict[str, np.ndarray]:
-    loads = {"gray-matter": load_mni152_gm_mask, "white-matter": load_mni152_wm_mask}
-    return {
-        name: np.asarray(load(resolution=1).dataobj).astype(bool) for name, load in loads.items()
-    }

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from bids_film.images.measures import dice
 
-GRAY = (3, 42, 8, 47, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58)
-WHITE = (2, 41, 7, 46, 16, 28, 60)
+TISSUES = {
+    "gray-matter": (3, 42, 8, 47, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58),
+    "white-matter": (2, 41, 7, 46, 16, 28, 60),
+}
 """Numbers of FreeSurfer's colour table."""
 
 
@@ -62,18 +64,16 @@ def compare(derivatives: Path) -> dict[str, float]:
     """Compute the Dice of gray and white matter against nilearn's masks."""
     (path,) = derivatives.glob("sub-mni152/anat/*_dseg.nii.gz")
     labels = np.asarray(nib.load(path).dataobj)
+    return {name: dice(np.isin(labels, TISSUES[name]), mask) for name, mask in read_masks().items()}
+
+
+def read_masks() -> dict[str, NDArray[np.bool_]]:
+    """Read nilearn's masks of gray and white matter."""
     masks = {
-        "gray-matter": (GRAY, load_mni152_gm_mask(resolution=1)),
-        "white-matter": (WHITE, load_mni152_wm_mask(resolution=1)),
+        "gray-matter": load_mni152_gm_mask(resolution=1),
+        "white-matter": load_mni152_wm_mask(resolution=1),
     }
-    return {
-        name: dice(np.isin(labels, structures), _read_mask(mask))
-        for name, (structures, mask) in masks.items()
-    }
-
-
-def _read_mask(image: nib.Nifti1Image) -> NDArray[np.bool_]:
-    return np.asarray(image.dataobj).astype(bool)
+    return {name: np.asarray(mask.dataobj).astype(bool) for name, mask in masks.items()}
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def describe(rows: pd.DataFrame) -> str:
-    """Write the table: Dice of both arms for each number of scans, over repeats and people."""
+    """Write the table: Dice of all arms for each number of scans, over repeats and people."""
     means = rows.pivot_table("dice", ["count", "participant_id"], "arm")
     tests = {
         (count, arm): compare_pairs(

@@ -19,7 +19,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
-from benchmarks.performance.networks import list_precisions, run_network
+from benchmarks.performance.networks import list_precisions, load_network, run_network
 from benchmarks.performance.timing import (
     Row,
     make_parser,
@@ -30,9 +30,8 @@ from benchmarks.performance.timing import (
 )
 from bids_film.inference.memory import keep_memory
 from bids_film.metadata.encoder import Encoded
-from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader, read_header
-from bids_film.model.unet import FilmUNet, place_network
+from bids_film.model.unet import FilmUNet
 from bids_film.models import find_model
 
 ROI = (96, 96, 96)
@@ -72,8 +71,7 @@ def describe(header: ModelHeader, shape: Sequence[int]) -> str:
 def measure(model: str, image: Tensor) -> Iterator[Row]:
     """Time the model's network in this program."""
     keep_memory()
-    header, network = load_checkpoint(find_model(model))
-    network = place_network(network, torch.device("cpu")).eval()
+    header, network = load_network(model)
     for precision in list_precisions():
         run = partial(run_network, header, network, image[0], precision=precision)
         yield Row(

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from bids_film.inference.engine import has_bfloat16
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
 from bids_film.model.prompts import fix_metadata
-from bids_film.model.unet import FilmUNet
+from bids_film.model.unet import FilmUNet, place_network
+from bids_film.models import find_model
 
 
 def list_precisions() -> tuple[str, ...]:
@@ -17,21 +19,25 @@ def list_precisions() -> tuple[str, ...]:
     return ("f32", "bf16") if has_bfloat16(torch.device("cpu")) else ("f32",)
 
 
-def find_type(precision: str) -> torch.dtype:
-    """Find torch's type of one of the precisions of `list_precisions`."""
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
 def compute_in(precision: str) -> torch.autocast:
     """Have networks compute in one of the precisions of `list_precisions`, as training does."""
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def load_network(model: str) -> tuple[ModelHeader, FilmUNet]:
+    """Load a bundled model's network, placed as the engine places it."""
+    header, network = load_checkpoint(find_model(model))
+    return header, place_network(network, torch.device("cpu")).eval()
 
 
 @torch.inference_mode()
 def run_network(
     header: ModelHeader, network: FilmUNet, image: Tensor, *, precision: str = "f32"
 ) -> Tensor:
-    """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown."""
+    """Predict probabilities of an image (channels, X, Y, Z), all metadata unknown.
+
+    `precision` is one of `list_precisions`, or the engine's own name of it.
+    """
     told = fix_metadata(
         network, header.encoder.encode({}), header.labels, bfloat16=precision == "bf16"
     )

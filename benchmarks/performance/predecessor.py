@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.performance.networks import compute_in, find_type, list_precisions
+from benchmarks.performance.networks import compute_in, list_precisions
 from benchmarks.performance.timing import (
     REPEATS,
     Row,
@@ -69,7 +69,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
 
     def predict(precision: str) -> None:
         modulations = network.modulations(vector[:1], known[:1])
-        FoldedUNet(network, modulations, inner=find_type(precision))(images)
+        FoldedUNet(network, modulations, bfloat16=precision == "bf16")(images)
 
     with torch.inference_mode():
         predictions = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.performance.networks import run_network
+from benchmarks.performance.networks import load_network, run_network
 from benchmarks.performance.timing import (
     Row,
     find_peak_mb,
@@ -23,8 +23,6 @@ from benchmarks.performance.timing import (
 from bids_film.derivatives.nifti import write_labels
 from bids_film.inference.engine import Engine
 from bids_film.inputs.nifti import read_volume
-from bids_film.model.checkpoint import load_checkpoint
-from bids_film.model.unet import place_network
 from bids_film.models import find_model
 
 
@@ -39,12 +37,8 @@ def main() -> None:
     volume = read_volume(arguments.scan)
     prepared = engine.prepare(volume)
     image = torch.from_numpy(prepared.image)
-    _, network = load_checkpoint(find_model(arguments.model))
-    network = place_network(network, torch.device("cpu")).eval()
-    run = partial(
-        run_network,
-        precision="bf16" if engine.precision == "bf16" else "f32",
-    )
+    header, network = load_network(arguments.model)
+    run = partial(run_network, header, network, image, precision=engine.precision)
     found = engine.predict(prepared, encoded)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.nii.gz"
@@ -55,7 +49,7 @@ def main() -> None:
 
         parts = {
             "read and decode": lambda: read_volume(arguments.scan),
-            "network": lambda: run(engine.header, network, image),
+            "network": run,
             "encode and write": lambda: write_labels(path, found.labels, volume.grid),
         }
         seconds = {name: take_best(call) for name, call in parts.items()}

@@ -86,7 +86,7 @@ def _squeeze(mask: Mask, box: tuple[slice, ...]) -> Mask:
 
 def _label(mask: Mask, *, connectivity: int) -> tuple[NDArray[np.integer[Any]], int]:
     """Give each piece a number; `connectivity` is how many axes one step may go along."""
-    # For masks that reach the edge it expects too few pieces, and ends with an error.
+    # For masks that reach the edge cc3d expects too few pieces, and ends with an error.
     padded = np.pad(mask, 1)
     pieces, count = cc3d.connected_components(
         padded, connectivity=_NEIGHBOURS[mask.ndim, connectivity], return_N=True

@@ -128,14 +128,17 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     matrices = [resize_matrix(*sizes) for sizes in zip(old, shape, strict=True)]
     for parts in itertools.product(*(list(_blocks(matrix)) for matrix in matrices)):
         out, rows = zip(*parts, strict=True)
-        block = np.asarray(probabilities[(slice(None), *rows)], dtype=np.float32)
-        weights = [matrix[part] for matrix, part in zip(matrices, parts, strict=True)]
+        block = np.ascontiguousarray(probabilities[(slice(None), *rows)], dtype=np.float32)
         first, *others = _find_candidates(block)
         winner = labels[out]
         winner[...] = first
-        best = _expand(block[first], weights) if others else np.empty(0, np.float32)
+        if not others:
+            continue
+        x, y, z = (matrix[part] for matrix, part in zip(matrices, parts, strict=True))
+        weights = (csr_array(x), y, z)
+        best = _expand(block[first], *weights)
         for channel in others:
-            values = _expand(block[channel], weights)
+            values = _expand(block[channel], *weights)
             higher = values > best
             # Channels come in ascending order, so that the first of equal ones stays.
             np.copyto(best, values, where=higher)
@@ -216,11 +219,10 @@ def _blocks(matrix: Image) -> Iterator[tuple[slice, slice]]:
         yield out, slice(int(needed[0]), int(needed[-1]) + 1)
 
 
-def _expand(block: Image, weights: Sequence[Image]) -> Image:
+def _expand(block: Image, along_x: csr_array[np.float32], along_y: Image, along_z: Image) -> Image:
     """Apply weights, one matrix for each axis."""
-    along_x, along_y, along_z = weights
     planes = along_y @ (block @ along_z.T)
-    rows = csr_array(along_x) @ planes.reshape(len(planes), -1)
+    rows = along_x @ planes.reshape(len(planes), -1)
     return np.asarray(rows, dtype=np.float32).reshape(-1, *planes.shape[1:])
 
 

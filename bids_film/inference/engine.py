@@ -219,7 +219,7 @@ class Engine:
 
     def _find_notes(self, labels: NDArray[np.uint16]) -> tuple[str, ...]:
         present = np.zeros(np.iinfo(labels.dtype).max + 1, dtype=np.bool_)
-        present[labels] = True  # several times as fast as np.unique
+        present[labels] = True  # half the time of np.unique, or less
         found = set(np.flatnonzero(present[1:]) + 1)
         if not found:
             return ("the segmentation is empty: no structure was found",)

@@ -116,7 +116,7 @@ def _predict_padded(network: Network, images: Tensor, stride: int) -> Tensor:
     logits = network(padded)
     for axis, length in enumerate(size, start=2):
         logits = logits.narrow(axis, 0, length)
-    return torch.softmax(logits.float().contiguous(), dim=1)
+    return torch.softmax(logits.float(), dim=1)
 
 
 def _blend_windows(network: Network, image: Tensor, settings: WindowSettings) -> Tensor:

@@ -45,8 +45,8 @@ class FoldedUNet:
     modulations : Sequence[tuple[Tensor, Tensor]]
         Of one scan: scale and shift of every FiLM layer, each of shape (1, channels); empty for an
         unconditioned network.
-    inner : torch.dtype
-        In which all is computed but the first level of the encoder, the last unit and the head.
+    bfloat16 : bool
+        Compute in it all but the first level of the encoder, the last unit and the head.
     """
 
     @torch.no_grad()
@@ -55,8 +55,9 @@ class FoldedUNet:
         network: FilmUNet,
         modulations: Sequence[Modulation],
         *,
-        inner: torch.dtype = torch.float32,
+        bfloat16: bool = False,
     ) -> None:
+        inner = torch.bfloat16 if bfloat16 else torch.float32
         upcoming = network.spread(modulations)
         first, *deeper = network.encoder
         self._encoder = [_fold_encoder(first, upcoming, torch.float32)]
@@ -166,7 +167,7 @@ class _Head:
 
     def __call__(self, features: Tensor) -> Tensor:
         batch, channels, *spatial = features.shape
-        voxels = features.float().movedim(1, -1).reshape(batch, -1, channels)
+        voxels = features.movedim(1, -1).reshape(batch, -1, channels)
         weight = self._weight.expand(batch, -1, -1)
         return torch.baddbmm(self._bias, weight, voxels.mT).view(batch, -1, *spatial)
 
@@ -179,8 +180,7 @@ class _Merge:
 
     def __call__(self, skip: Tensor, deep: Tensor) -> Tensor:
         upsample = _CONV_TRANSPOSE[self._deep.dim() - 2]
-        raised = upsample(deep.to(self._deep.dtype), self._deep, stride=2, padding=1)
-        return self._skip.add_to(raised, skip)
+        return self._skip.add_to(upsample(deep, self._deep, stride=2, padding=1), skip)
 
 
 def _fold_encoder(

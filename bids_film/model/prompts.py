@@ -124,7 +124,7 @@ def _fix(
 ) -> Callable[[Tensor], Tensor]:
     """Fold one scan's modulations into the network where that can be done."""
     if can_fold(network):
-        return FoldedUNet(network, modulations, inner=torch.bfloat16 if bfloat16 else torch.float32)
+        return FoldedUNet(network, modulations, bfloat16=bfloat16)
 
     def run(images: Tensor) -> Tensor:
         images = arrange(images)

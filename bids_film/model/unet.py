@@ -160,19 +160,13 @@ def build_network(config: NetworkConfig, spans: Sequence[tuple[int, int]]) -> Fi
     return network
 
 
-def choose_memory_format(dimensions: int) -> torch.memory_format:
-    """Channels last: in bfloat16 it is what makes convolutions fast."""
-    planar = dimensions == 2  # noqa: PLR2004 (slices)
-    return torch.channels_last if planar else torch.channels_last_3d
-
-
 def arrange(images: Tensor) -> Tensor:
-    """Bring images (batch, channels, *spatial) into the order of `choose_memory_format`.
+    """Bring images (batch, channels, *spatial) into the order in which convolutions are fast.
 
     One channel is in both orders at once, of which torch would take the slower: its strides are set
     to what tells them apart.
     """
-    images = images.contiguous(memory_format=choose_memory_format(images.dim() - 2))
+    images = images.contiguous(memory_format=_choose_memory_format(images.dim() - 2))
     batch, _, *spatial = images.stride()
     return images.as_strided(images.shape, (batch, 1, *spatial))
 
@@ -180,7 +174,13 @@ def arrange(images: Tensor) -> Tensor:
 def place_network(network: FilmUNet, device: torch.device) -> FilmUNet:
     """Bring a network to a device, its weights in the order that is fast there."""
     network.to(device)
+    layout = _choose_memory_format(network.config.dimensions)
     # torch's stubs leave out the overload for the memory format alone
-    layout = choose_memory_format(network.config.dimensions)
     network.to(memory_format=layout)  # type: ignore[call-overload]
     return network
+
+
+def _choose_memory_format(dimensions: int) -> torch.memory_format:
+    """Channels last: in bfloat16 it is what makes convolutions fast."""
+    planar = dimensions == 2  # noqa: PLR2004 (slices)
+    return torch.channels_last if planar else torch.channels_last_3d

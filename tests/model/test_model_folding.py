@@ -107,7 +107,7 @@ def test_in_bfloat16_the_ends_stay_in_float32(dimensions: int) -> None:
     modulations = network.modulations(torch.rand(1, 5), torch.ones(1, 2))
     image = torch.randn(1, 1, *[16] * dimensions)
     plain = FoldedUNet(network, modulations)(image)
-    lowered = FoldedUNet(network, modulations, inner=torch.bfloat16)
+    lowered = FoldedUNet(network, modulations, bfloat16=True)
     with EmulatedConvolutions():
         found = lowered(image)
     assert found.dtype == torch.float32
