@@ -1,4 +1,4 @@
-"""Connected pieces of a mask: keep the largest, drop the small, fill what is enclosed.
+"""Connected pieces of a mask: keep the largest, drop the small, find what is enclosed.
 
 Pieces are connected through faces, edges and corners, and holes through faces only: a surface that
 is closed in one sense must not leak in the other. An axis with a single voxel does not count.
@@ -6,7 +6,8 @@ is closed in one sense must not leak in the other. An axis with a single voxel d
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import cc3d
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from bids_film.images.measures import bounding_box
 
 Mask = NDArray[np.bool_]
+Labels = NDArray[np.uint16]
+Value = TypeVar("Value", bound=np.generic)
 
 _NEIGHBOURS = {(1, 1): 6, (2, 1): 4, (2, 2): 8, (3, 1): 6, (3, 3): 26}
 """Axes of a mask, and those of a step, to the number of neighbours."""
@@ -29,6 +32,39 @@ def keep_largest(mask: Mask) -> Mask:
     return _select(mask, box, pieces, np.arange(len(sizes)) == np.argmax(sizes))
 
 
+def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
+    """Keep the largest piece of each of some labels, as `keep_largest` does, in one go.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Shape (X, Y, Z); 0 is background.
+    values : Sequence[int]
+        Labels of which one piece is kept; others stay as they are.
+
+    Returns
+    -------
+    ndarray
+        Labels with the other pieces turned into background; `labels` if there are none.
+    """
+    box = bounding_box(labels > 0)
+    own = _squeeze(labels, box)
+    pieces, count = _label(own, connectivity=own.ndim)
+    label_of = np.zeros(count + 1, labels.dtype)
+    label_of[pieces] = own
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    # By label, the largest first; the first of equal ones stays the first.
+    order = np.lexsort((-sizes, label_of))
+    _, firsts = np.unique(label_of[order], return_index=True)
+    kept = ~np.isin(label_of, values)
+    kept[order[firsts]] = True
+    if kept.all():
+        return labels
+    result = labels.copy()
+    result[box] = np.where(kept[pieces], own, 0).reshape(result[box].shape)
+    return result
+
+
 def drop_small(mask: Mask, *, least_fraction: float) -> Mask:
     """Drop pieces that have fewer voxels than a fraction (0 to 1) of the largest one has."""
     box, pieces, count = _find_pieces(mask)
@@ -38,20 +74,20 @@ def drop_small(mask: Mask, *, least_fraction: float) -> Mask:
     return _select(mask, box, pieces, (sizes > 0) & (sizes >= least_fraction * sizes.max()))
 
 
-def fill_holes(mask: Mask) -> Mask:
-    """Add background that the mask encloses; what reaches the edge of the image is no hole."""
+def find_holes(mask: Mask) -> NDArray[np.integer[Any]]:
+    """Give each piece of background that the mask encloses a number of its own; 0 elsewhere.
+
+    What reaches the edge of the image is no hole.
+    """
     box = bounding_box(mask)
-    inside = _squeeze(mask, box)
     # Background around the box makes all that is outside one piece.
-    background = np.pad(~inside, 1, constant_values=True)
-    pieces, count = _label(background, connectivity=1)
-    if count == 1:
-        return mask
-    outside = pieces == pieces.flat[0]
-    core = outside[(slice(1, -1),) * outside.ndim]
-    filled = mask.copy()
-    filled[box] = ~core.reshape(filled[box].shape)
-    return filled
+    background = np.pad(~_squeeze(mask, box), 1, constant_values=True)
+    pieces, _ = _label(background, connectivity=1)
+    outside = pieces.flat[0]
+    holes = np.zeros(mask.shape, pieces.dtype)
+    core = pieces[(slice(1, -1),) * pieces.ndim]
+    holes[box] = np.where(core == outside, 0, core).reshape(holes[box].shape)
+    return holes
 
 
 def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.integer[Any]], int]:
@@ -77,18 +113,21 @@ def _select(
     return kept
 
 
-def _squeeze(mask: Mask, box: tuple[slice, ...]) -> Mask:
+def _squeeze(image: NDArray[Value], box: tuple[slice, ...]) -> NDArray[Value]:
     """Crop, without the axes along which the whole image has a single voxel."""
-    inside = mask[box].astype(bool, copy=False)
-    kept = [size for size, whole in zip(inside.shape, mask.shape, strict=True) if whole > 1]
+    inside = image[box]
+    kept = [size for size, whole in zip(inside.shape, image.shape, strict=True) if whole > 1]
     return inside.reshape(kept or inside.shape)
 
 
-def _label(mask: Mask, *, connectivity: int) -> tuple[NDArray[np.integer[Any]], int]:
-    """Give each piece a number; `connectivity` is how many axes one step may go along."""
+def _label(image: NDArray[Any], *, connectivity: int) -> tuple[NDArray[np.integer[Any]], int]:
+    """Give each piece of one label, or of a mask, a number from 1.
+
+    `connectivity` is how many axes one step may go along.
+    """
     # For masks that reach the edge cc3d expects too few pieces, and ends with an error.
-    padded = np.pad(mask, 1)
+    padded = np.pad(image, 1)
     pieces, count = cc3d.connected_components(
-        padded, connectivity=_NEIGHBOURS[mask.ndim, connectivity], return_N=True
+        padded, connectivity=_NEIGHBOURS[image.ndim, connectivity], return_N=True
     )
-    return pieces[(slice(1, -1),) * mask.ndim], int(count)
+    return pieces[(slice(1, -1),) * image.ndim], int(count)

@@ -11,7 +11,9 @@ other; those of a block are too small for threads.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -103,7 +105,9 @@ def resize_labels(labels: NDArray[Value], shape: Sequence[int]) -> NDArray[Value
     return result
 
 
-def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+def resize_argmax(
+    probabilities: NDArray[Any], shape: Sequence[int], *, threads: int = 1
+) -> NDArray[Any]:
     """Find the channel that is highest after resampling, without holding the resampled channels.
 
     The same as ``resize(probabilities, shape).argmax(axis=0)`` but for rounding, in a fraction of
@@ -117,6 +121,8 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
         Shape (channels, X, Y, Z); any float type; logits do as well.
     shape : Sequence[int]
         New spatial shape.
+    threads : int
+        Blocks at the same time.
 
     Returns
     -------
@@ -126,23 +132,16 @@ def resize_argmax(probabilities: NDArray[Any], shape: Sequence[int]) -> NDArray[
     channels, *old = probabilities.shape
     labels = np.zeros(tuple(shape), np.uint8 if channels <= _UINT8_CHANNELS else np.int16)
     matrices = [resize_matrix(*sizes) for sizes in zip(old, shape, strict=True)]
-    for parts in itertools.product(*(list(_blocks(matrix)) for matrix in matrices)):
+
+    def fill(parts: Sequence[tuple[slice, slice]]) -> None:
         out, rows = zip(*parts, strict=True)
         block = np.ascontiguousarray(probabilities[(slice(None), *rows)], dtype=np.float32)
-        first, *others = _find_candidates(block)
-        winner = labels[out]
-        winner[...] = first
-        if not others:
-            continue
-        x, y, z = (matrix[part] for matrix, part in zip(matrices, parts, strict=True))
-        weights = (csr_array(x), y, z)
-        best = _expand(block[first], *weights)
-        for channel in others:
-            values = _expand(block[channel], *weights)
-            higher = values > best
-            # Channels come in ascending order, so that the first of equal ones stays.
-            np.copyto(best, values, where=higher)
-            np.copyto(winner, labels.dtype.type(channel), where=higher)
+        weights = [matrix[part] for matrix, part in zip(matrices, parts, strict=True)]
+        _resize_block(block, weights, labels[out])
+
+    every = itertools.product(*(list(_blocks(matrix)) for matrix in matrices))
+    with ThreadPoolExecutor(threads) as pool:
+        deque(pool.map(fill, every), maxlen=0)
     return labels
 
 
@@ -217,6 +216,23 @@ def _blocks(matrix: Image) -> Iterator[tuple[slice, slice]]:
         out = slice(start, start + _BLOCK)
         needed = np.flatnonzero(matrix[out].any(axis=0))
         yield out, slice(int(needed[0]), int(needed[-1]) + 1)
+
+
+def _resize_block(block: Image, weights: Sequence[Image], winner: NDArray[Any]) -> None:
+    """Write the channel that is highest after resampling into `winner`."""
+    first, *others = _find_candidates(block)
+    winner[...] = first
+    if not others:
+        return
+    x, y, z = weights
+    along_x = csr_array(x)
+    best = _expand(block[first], along_x, y, z)
+    for channel in others:
+        values = _expand(block[channel], along_x, y, z)
+        higher = values > best
+        # Channels come in ascending order, so that the first of equal ones stays.
+        np.copyto(best, values, where=higher)
+        np.copyto(winner, winner.dtype.type(channel), where=higher)
 
 
 def _expand(block: Image, along_x: csr_array[np.float32], along_y: Image, along_z: Image) -> Image:

@@ -183,7 +183,7 @@ class Engine:
         """
         prepared = volume if isinstance(volume, Prepared) else self.prepare(volume)
         predicted = self._run(prepared, encoded, within)
-        channels = resize_argmax(predicted, prepared.frame.shape)
+        channels = resize_argmax(predicted, prepared.frame.shape, threads=torch.get_num_threads())
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
         found = postprocess(values[channels], table, self.header.postprocessing)
@@ -195,7 +195,7 @@ class Engine:
             device=str(self.device),
             precision=self.precision,
             ensemble=self.ensemble.description,
-            notes=self._find_notes(labels),
+            notes=self._find_notes(found),
             entropy=None if entropy is None else _bring_back(entropy, prepared),
             confidence={} if entropy is None else measure_confidence(predicted, entropy, table),
         )

@@ -7,7 +7,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_film.images.components import drop_small, fill_holes, keep_largest
+from bids_film.images.components import (
+    drop_small,
+    find_holes,
+    keep_largest,
+    keep_largest_each,
+)
 
 Mask = NDArray[np.bool_]
 FULL = np.ones((3, 3, 3))
@@ -55,32 +60,50 @@ def test_voxels_that_touch_at_a_corner_are_one_piece() -> None:
     assert keep_largest(mask) is mask
 
 
+@given(arrays(np.uint16, st.tuples(*[st.integers(1, 6)] * 3), elements=st.integers(0, 3)))
+def test_of_each_label_the_piece_is_kept_that_is_kept_of_its_mask(
+    labels: NDArray[np.uint16],
+) -> None:
+    before = labels.copy()
+    kept = keep_largest_each(labels, (1, 3))
+    expected = np.where(labels == 2, 2, 0)
+    for value in (1, 3):
+        expected[keep_largest(labels == value)] = value
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(labels, before)
+    assert kept.dtype == labels.dtype
+
+
 @given(masks)
-def test_holes_are_filled_as_scipy_fills_them(mask: Mask) -> None:
+def test_holes_are_those_that_scipy_fills_each_with_its_number(mask: Mask) -> None:
     before = mask.copy()
-    np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
+    holes = find_holes(mask)
+    np.testing.assert_array_equal(mask | (holes > 0), ndimage.binary_fill_holes(mask))
     np.testing.assert_array_equal(mask, before)
+    _, count = ndimage.label(holes)
+    assert len(np.unique(holes[holes > 0])) == count
 
 
-def test_a_ring_in_a_single_slice_is_filled() -> None:
+def test_a_ring_in_a_single_slice_has_a_hole() -> None:
     for axis in range(3):
         ring = np.ones((5, 5), bool)
         ring[2, 2] = False
         mask = np.expand_dims(np.pad(ring, 2), axis)
-        assert fill_holes(mask).sum() == 25
-        assert fill_holes(mask).shape == mask.shape
+        holes = find_holes(mask)
+        assert holes.shape == mask.shape
+        assert np.count_nonzero(holes) == 1
 
 
 def test_a_cavity_that_is_open_at_the_edge_of_the_image_is_no_hole() -> None:
     mask = np.ones((5, 5, 5), bool)
     mask[:3, 2, 2] = False
-    np.testing.assert_array_equal(fill_holes(mask), mask)
+    assert not find_holes(mask).any()
 
 
 def test_an_empty_mask_stays_empty_in_any_shape() -> None:
     for shape in ((4, 4, 4), (4, 4, 1), (1, 1, 1)):
         mask = np.zeros(shape, bool)
-        for result in (keep_largest(mask), drop_small(mask, least_fraction=0.5), fill_holes(mask)):
+        for result in (keep_largest(mask), drop_small(mask, least_fraction=0.5), find_holes(mask)):
             assert result.shape == shape
             assert not result.any()
 
@@ -88,4 +111,4 @@ def test_an_empty_mask_stays_empty_in_any_shape() -> None:
 def test_a_single_voxel_image_can_be_full() -> None:
     mask = np.ones((1, 1, 1), bool)
     assert keep_largest(mask).all()
-    assert fill_holes(mask).all()
+    assert not find_holes(mask).any()

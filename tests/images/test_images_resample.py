@@ -169,6 +169,16 @@ def test_the_running_argmax_is_the_argmax_of_the_resized_channels(
     np.testing.assert_allclose(chosen, full.max(axis=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("new", [(60, 50, 110), (20, 130, 1)])
+def test_blocks_meet_without_a_seam_in_one_thread_or_several(new: tuple[int, int, int]) -> None:
+    values = np.random.default_rng(0).random((3, 31, 24, 40), dtype=np.float32)
+    labels = resize_argmax(values, new)
+    full = resize(values, new)
+    chosen = np.take_along_axis(full, labels[np.newaxis].astype(int), axis=0)[0]
+    np.testing.assert_allclose(chosen, full.max(axis=0), atol=1e-5)
+    np.testing.assert_array_equal(resize_argmax(values, new, threads=3), labels)
+
+
 def test_the_running_argmax_takes_logits_half_precision_and_the_first_of_equals() -> None:
     logits = np.random.default_rng(0).normal(-50, 10, size=(4, 5, 6, 7)).astype(np.float16)
     expected = logits.astype(np.float32).argmax(axis=0)
