@@ -1,11 +1,12 @@
 """Cross-validation on all hippocampus scans, in 3-D: the task on which everybody knows nnU-Net.
 
-    python -m benchmarks.hippocampus.five_fold HIPPOCAMPUS WORK [--folds N ...] [--longer]
+    python -m benchmarks.hippocampus.five_fold HIPPOCAMPUS WORK [--folds N ...] [--variant NAME]
 
 For each fold it runs ``bids-film train`` with the bundled model's recipe and ``bids-film evaluate
 --part validation``. What is trained already is kept; the measures of a fold go into `KEPT`, so that
 folds can be trained one by one and on several machines. The table is of the folds that are there.
-``--longer`` asks whether a longer training, mirrored and with smaller patches, reaches more.
+``--variant`` asks whether a longer training, or a wider network, reaches more; both mirrored and
+with smaller patches.
 """
 
 from __future__ import annotations
@@ -27,10 +28,21 @@ from bids_film.report.experiment import describe_interval
 FOLDS = 5
 KEPT = Path(__file__).parents[2] / "docs" / "results" / "hippocampus_folds"
 MEASURES = ("dice", "surface_dice", "hd95_mm", "assd_mm")
-LONGER = {
+_MIRRORED = {
     "patch = [48, 64, 48]": "patch = [40, 56, 40]",
     "rotation_deg = 20.0": "rotation_deg = 20.0\nflip_axes = [0]",
-    "steps = 1500": "steps = 4000\nlearning_rate = 2e-3\nema = 0.995",
+}
+VARIANTS: Mapping[str, Mapping[str, str]] = {
+    "": {},
+    "longer": {
+        **_MIRRORED,
+        "steps = 1500": "steps = 4000\nlearning_rate = 2e-3\nema = 0.995",
+    },
+    "wider": {
+        **_MIRRORED,
+        "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]",
+        "steps = 1500": "steps = 1500\nlearning_rate = 2e-3\nema = 0.995",
+    },
 }
 """What is other in the bundled model's recipe."""
 PEER = (
@@ -45,21 +57,21 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--threads", default="2")
     parser.add_argument("--folds", type=int, nargs="+", choices=every, default=every)
-    parser.add_argument("--longer", action="store_true")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), default="")
     arguments = parser.parse_args()
     for fold in arguments.folds:
-        if not _kept(fold, longer=arguments.longer).exists():
+        if not _kept(fold, arguments.variant).exists():
             measure(fold, arguments)
-    text = describe(*(_read_kept(longer=longer) for longer in (False, True)))
+    text = describe({name: _read_kept(name) for name in VARIANTS})
     write_report(arguments.report, text, script="hippocampus/five_fold.py")
 
 
 def measure(fold: int, arguments: argparse.Namespace) -> None:
     """Train a fold's network, and keep its measures on the scans that it was not trained on."""
-    folder = arguments.work / ("longer" if arguments.longer else "") / f"fold-{fold}"
+    folder = arguments.work / arguments.variant / f"fold-{fold}"
     model = folder / "hippocampus.safetensors"
     if not model.exists():
-        recipe = write_recipe(folder, fold, LONGER if arguments.longer else {})
+        recipe = write_recipe(folder, fold, VARIANTS[arguments.variant])
         _run(arguments, folder, "train", "--config-file", str(recipe))
     _run(arguments, folder, "evaluate", "--model", str(model), "--part", "validation")
     rows = pd.read_csv(folder / "evaluation_seg-hippocampus.tsv", sep="\t")
@@ -74,7 +86,7 @@ def measure(fold: int, arguments: argparse.Namespace) -> None:
         made=made,
     )
     KEPT.mkdir(exist_ok=True)
-    rows.to_csv(_kept(fold, longer=arguments.longer), sep="\t", index=False, float_format="%.4f")
+    rows.to_csv(_kept(fold, arguments.variant), sep="\t", index=False, float_format="%.4f")
 
 
 def write_recipe(folder: Path, fold: int, changes: Mapping[str, str]) -> Path:
@@ -83,14 +95,17 @@ def write_recipe(folder: Path, fold: int, changes: Mapping[str, str]) -> Path:
     recipe = (files("bids_film.models") / "hippocampus" / "recipe.toml").read_text("utf-8")
     body = re.sub(r"(?ms)^\[split\].*?(?=^\[|\Z)", "", recipe)
     for old, new in {"[training]\n": "[training]\ncompile = true\n", **changes}.items():
+        if old not in body:
+            raise ValueError(f"the bundled model's recipe has no {old!r} any more")
         body = body.replace(old, new)
     path = folder / "recipe.toml"
     path.write_text(f"{body}\n[split]\nfolds = {FOLDS}\nfold = {fold}\n", encoding="utf-8")
     return path
 
 
-def describe(tables: list[pd.DataFrame], longer: list[pd.DataFrame]) -> str:
-    """Write the table over the scans of all folds, and one of the folds themselves."""
+def describe(found: Mapping[str, list[pd.DataFrame]]) -> str:
+    """Write the table over the scans of all folds, and those of the folds of each variant."""
+    tables = found[""]
     rows = pd.concat(tables)
     minutes = sum(float(table["minutes"].iloc[0]) for table in tables)
     threads = int(rows["threads"].max())
@@ -110,14 +125,15 @@ def describe(tables: list[pd.DataFrame], longer: list[pd.DataFrame]) -> str:
     ]
     for structure, own in rows.groupby("structure", sort=False):
         people = own["participant_id"].tolist()
-        found = [bootstrap_mean(own[name].astype(float).tolist(), people) for name in MEASURES]
-        cells = [describe_interval(one) for one in found]
+        means = [bootstrap_mean(own[name].astype(float).tolist(), people) for name in MEASURES]
+        cells = [describe_interval(one) for one in means]
         lines.append(f"| {structure} | {' | '.join(cells)} |")
     lines += ["", *_describe_folds(tables)]
-    if longer:
-        keys = "; ".join(f"`{new}`".replace("\n", "`, `") for new in LONGER.values())
-        lines += ["", f"Does more training reach more? The same with {keys}:", ""]
-        lines += _describe_folds(longer)
+    for name, others in found.items():
+        if name and others:
+            keys = "; ".join(f"`{new}`".replace("\n", "`, `") for new in VARIANTS[name].values())
+            lines += ["", f"Does a {name} one reach more? The same with {keys}:", ""]
+            lines += _describe_folds(others)
     return "\n".join([*lines, ""])
 
 
@@ -131,13 +147,13 @@ def _describe_folds(tables: list[pd.DataFrame]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, cells))} |"
 
 
-def _read_kept(*, longer: bool) -> list[pd.DataFrame]:
-    paths = (_kept(fold, longer=longer) for fold in range(1, FOLDS + 1))
+def _read_kept(variant: str) -> list[pd.DataFrame]:
+    paths = (_kept(fold, variant) for fold in range(1, FOLDS + 1))
     return [pd.read_csv(path, sep="\t") for path in paths if path.exists()]
 
 
-def _kept(fold: int, *, longer: bool) -> Path:
-    return KEPT / f"{'longer-' if longer else ''}fold-{fold}.tsv"
+def _kept(fold: int, variant: str) -> Path:
+    return KEPT / f"{variant + '-' if variant else ''}fold-{fold}.tsv"
 
 
 def _run(arguments: argparse.Namespace, folder: Path, level: str, *options: str) -> None:
