@@ -132,7 +132,7 @@ def describe(found: Mapping[str, list[pd.DataFrame]]) -> str:
     for name, others in found.items():
         if name and others:
             keys = "; ".join(f"`{new}`".replace("\n", "`, `") for new in VARIANTS[name].values())
-            lines += ["", f"Does a {name} one reach more? The same with {keys}:", ""]
+            lines += ["", f"The variant `{name}`: the same with {keys}:", ""]
             lines += _describe_folds(others)
     return "\n".join([*lines, ""])
 
