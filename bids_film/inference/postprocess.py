@@ -41,7 +41,8 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
             kept = keep_largest(mask)
             if kept is not mask:
                 result[mask & ~kept] = 0
-    result = keep_largest_each(result, [only for only, *others in wholes if not others])
+    if singles := [only for only, *others in wholes if not others]:
+        result = keep_largest_each(result, singles)
     if settings.fill_holes:
         _close(result)
     return result
