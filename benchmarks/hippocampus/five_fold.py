@@ -28,21 +28,15 @@ from bids_film.report.experiment import describe_interval
 FOLDS = 5
 KEPT = Path(__file__).parents[2] / "docs" / "results" / "hippocampus_folds"
 MEASURES = ("dice", "surface_dice", "hd95_mm", "assd_mm")
-_MIRRORED = {
+_COMMON = {
     "patch = [48, 64, 48]": "patch = [40, 56, 40]",
     "rotation_deg = 20.0": "rotation_deg = 20.0\nflip_axes = [0]",
+    "warm_up = 100": "warm_up = 100\nlearning_rate = 2e-3\nema = 0.995",
 }
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "": {},
-    "longer": {
-        **_MIRRORED,
-        "steps = 1500": "steps = 4000\nlearning_rate = 2e-3\nema = 0.995",
-    },
-    "wider": {
-        **_MIRRORED,
-        "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]",
-        "steps = 1500": "steps = 1500\nlearning_rate = 2e-3\nema = 0.995",
-    },
+    "longer": {**_COMMON, "steps = 1500": "steps = 4000"},
+    "wider": {**_COMMON, "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]"},
 }
 """What is other in the bundled model's recipe."""
 PEER = (

@@ -47,17 +47,16 @@ def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
     ndarray
         Labels with the other pieces turned into background; `labels` if there are none.
     """
-    box = bounding_box(labels > 0)
+    box, pieces, count = _find_pieces(labels)
     own = _squeeze(labels, box)
-    pieces, count = _label(own, connectivity=own.ndim)
     label_of = np.zeros(count + 1, labels.dtype)
     label_of[pieces] = own
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    # By label, the largest first; the first of equal ones stays the first.
-    order = np.lexsort((-sizes, label_of))
-    _, firsts = np.unique(label_of[order], return_index=True)
-    kept = ~np.isin(label_of, values)
-    kept[order[firsts]] = True
+    sizes = _count_voxels(pieces)
+    kept = np.ones(count + 1, dtype=np.bool_)
+    for value in values:
+        numbers = np.flatnonzero(label_of == value)
+        if len(numbers):
+            kept[numbers] = numbers == numbers[np.argmax(sizes[numbers])]
     if kept.all():
         return labels
     result = labels.copy()
@@ -90,10 +89,12 @@ def find_holes(mask: Mask) -> NDArray[np.integer[Any]]:
     return holes
 
 
-def _find_pieces(mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.integer[Any]], int]:
-    """Give each piece within the mask's bounding box a number, from 1; and how many there are."""
-    box = bounding_box(mask)
-    inside = _squeeze(mask, box)
+def _find_pieces(
+    image: Mask | Labels,
+) -> tuple[tuple[slice, ...], NDArray[np.integer[Any]], int]:
+    """Give each piece within the bounding box a number, from 1; and how many there are."""
+    box = bounding_box(image.astype(np.bool_, copy=False))
+    inside = _squeeze(image, box)
     return box, *_label(inside, connectivity=inside.ndim)
 
 

@@ -11,7 +11,6 @@ other; those of a block are too small for threads.
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
@@ -139,9 +138,9 @@ def resize_argmax(
         weights = [matrix[part] for matrix, part in zip(matrices, parts, strict=True)]
         _resize_block(block, weights, labels[out])
 
-    every = itertools.product(*(list(_blocks(matrix)) for matrix in matrices))
     with ThreadPoolExecutor(threads) as pool:
-        deque(pool.map(fill, every), maxlen=0)
+        for _ in pool.map(fill, itertools.product(*map(_blocks, matrices))):
+            pass  # an error in a thread is raised here
     return labels
 
 
