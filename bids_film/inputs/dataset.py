@@ -1,4 +1,4 @@
-"""A BIDS dataset to the scans that are asked for; the only importer of pybids."""
+"""A BIDS dataset to the scans that are asked for."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bids.layout import BIDSLayout, BIDSLayoutIndexer
-from sqlalchemy.exc import SQLAlchemyError
-
 from bids_film.domain.entities import BidsName, parse_name
-from bids_film.domain.errors import InputError, ScanError, UsageError
+from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.scan import Scan
-from bids_film.inputs import database
 from bids_film.inputs.filters import Filters, matches, parse_filters, with_defaults
 from bids_film.inputs.folders import (
     check_dataset,
     choose_participants,
+    list_files,
     list_participants,
     make_absolute,
     unknown_label_error,
@@ -45,31 +42,6 @@ class _Image:
         name = self.name
         kind = {"suffix": name.suffix, "datatype": self.datatype, "extension": name.extension}
         return {**name.entities, **kind}
-
-
-class _ParticipantIndexer(BIDSLayoutIndexer):  # type: ignore[misc]
-    """Indexes the folders of some participants.
-
-    Told by patterns what to leave out, pybids would look at each of the others, which takes seconds
-    where there are tens of thousands.
-    """
-
-    def __init__(self, labels: Iterable[str]) -> None:
-        # Metadata is not indexed: pybids merges the sidecars of a scan, and which file gave a value
-        # would be lost. SourceReader reads them by the same rules and keeps them apart.
-        super().__init__(index_metadata=False)
-        self._labels = tuple(labels)
-
-    def _index_dir(self, path: Any, config: Any, force: Any = None) -> tuple[list[Any], list[Any]]:
-        if path != self._layout._root:  # noqa: SLF001 (as the overridden method does)
-            found: tuple[list[Any], list[Any]] = super()._index_dir(path, config, force)
-            return found
-        parts = [
-            super(_ParticipantIndexer, self)._index_dir(path / f"sub-{label}", config, force)
-            for label in self._labels
-        ]
-        files = [file for found, _ in parts for file in found]
-        return files, [tag for _, tags in parts for tag in tags]
 
 
 def open_dataset(
@@ -117,7 +89,7 @@ def open_dataset(
     if validate:
         check_dataset(root, available)
     chosen = choose_participants(available, participants, root)
-    images = _list_images(root, _index(root, available, chosen, database_dir), frozenset(chosen))
+    images = _list_images(root, _list_all(root, available, chosen, database_dir), frozenset(chosen))
     images = _choose_sessions(images, sessions, root)
     found = [image for image in images if matches(wanted, image.parts)]
     if not found:
@@ -141,51 +113,14 @@ def _make_scan(image: _Image, root: Path, reader: SourceReader) -> Scan:
         return replace(scan, problem=error.message, hint=error.hint)
 
 
-def _index(
+def _list_all(
     root: Path, available: Sequence[str], chosen: Sequence[str], database_dir: Path | None
-) -> list[str]:
+) -> Iterable[str]:
     if database_dir is None:
-        return _list_files(_build_layout(root, chosen, None))
-    folder = make_absolute(database_dir)
-    state = database.inspect(folder, root, available, chosen)
-    if state in (database.State.CURRENT, database.State.FOREIGN):
-        files = _read_database(folder, root, chosen)
-        if files is not None:
-            return files
-        if state is database.State.FOREIGN:
-            raise UsageError(
-                f"{folder / database.DATABASE_FILE} was made by another program and does not fit "
-                f"{root} as it is now.",
-                hint="Name another folder by --bids-database-dir; the index is made there.",
-            )
-    elif state is database.State.STALE:
-        _LOG.warning("The index in %s is out of date with %s: making it anew", folder, root)
-    database.rebuild(folder, root, available, partial(_build_layout, root, available))
-    return _list_files(BIDSLayout(root, validate=False, database_path=folder))
+        return chain.from_iterable(list_files(root / f"sub-{label}") for label in chosen)
+    from bids_film.inputs import database  # noqa: PLC0415 imports pybids, which takes half a second
 
-
-def _read_database(folder: Path, root: Path, chosen: Sequence[str]) -> list[str] | None:
-    """Files of a saved index; None where it is of another dataset, incomplete or damaged."""
-    try:
-        layout = BIDSLayout(root, validate=False, database_path=folder)
-        files = _list_files(layout)
-    except (ValueError, SQLAlchemyError, AttributeError) as error:
-        _LOG.warning("The index in %s cannot be used: %s", folder, error)
-        return None
-    # Not by layout.get_subjects(), which takes 3 s for 3,000 participants: it reads every tag.
-    known = {file.removeprefix(f"{root}/").partition("/")[0] for file in files}
-    complete = known.issuperset(f"sub-{label}" for label in chosen)
-    return files if layout.root == str(root) and complete else None
-
-
-def _build_layout(root: Path, labels: Sequence[str], database_path: Path | None) -> Any:
-    indexer = _ParticipantIndexer(labels)
-    return BIDSLayout(root, validate=False, indexer=indexer, database_path=database_path)
-
-
-def _list_files(layout: Any) -> list[str]:
-    files: list[str] = layout.get(return_type="file", scope="self")
-    return files
+    return database.list_files(make_absolute(database_dir), root, available, chosen)
 
 
 def _list_images(root: Path, files: Iterable[str], labels: frozenset[str]) -> list[_Image]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bids_film.domain.errors import InputError
@@ -14,6 +15,7 @@ from bids_film.domain.errors import InputError
 _PARTICIPANT_FOLDER = re.compile(r"sub-([a-zA-Z0-9+]+)")
 _DESCRIPTION = "dataset_description.json"
 _SHOWN_LABELS = 5
+_LOG = logging.getLogger(__name__)
 
 
 def make_absolute(path: Path) -> Path:
@@ -142,6 +144,30 @@ def unknown_label_error(
         hint = f"The dataset has no {noun}s."
     names = ", ".join(f"{key}-{label}" for label in unknown)
     return InputError(f"No {noun} {names} in {root}.", hint=hint)
+
+
+def list_files(folder: Path, *, depth: int = 2) -> Iterator[str]:
+    """Paths of the files in a participant's folder, without hidden ones, as pybids has them.
+
+    A link to nowhere is a file: the content of an annexed one may be got later.
+
+    Parameters
+    ----------
+    folder : Path
+    depth : int
+        Levels of folders below it that are looked into: BIDS has a session's and a datatype's.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError as error:
+        _LOG.warning("%s is left out: it cannot be read: %s", folder, error.strerror)
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            yield entry.path
+        elif depth:
+            yield from list_files(Path(entry.path), depth=depth - 1)
 
 
 def newest_change_ns(folder: Path) -> int:

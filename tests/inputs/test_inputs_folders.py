@@ -4,11 +4,18 @@ import string
 from pathlib import Path
 
 import pytest
+from bids.layout import BIDSLayout
 from hypothesis import given
 from hypothesis import strategies as st
+from support.bids_factory import write_dataset
 
 from bids_film.domain.errors import InputError
-from bids_film.inputs.folders import choose_participants, list_participants, newest_change_ns
+from bids_film.inputs.folders import (
+    choose_participants,
+    list_files,
+    list_participants,
+    newest_change_ns,
+)
 
 _ROOT = Path("dataset")
 _LABELS = st.lists(
@@ -45,3 +52,32 @@ def test_a_file_added_anywhere_below_is_a_change(tmp_path: Path) -> None:
     before = newest_change_ns(tmp_path)
     (folder / "scan.nii.gz").write_text("")
     assert newest_change_ns(tmp_path) > before
+
+
+def test_the_files_of_a_participant_are_those_that_pybids_lists(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data", sessions=("a",), labels=True)
+    anat = root / "sub-01" / "ses-a" / "anat"
+    (anat / "annexed_T1w.nii.gz").symlink_to("../../.git/annex/objects/xyz")
+    (anat / ".hidden_T1w.nii.gz").write_text("")
+    (root / "sub-02" / ".git").mkdir()
+    (root / "sub-02" / ".git" / "object").write_text("")
+    (root / "sub-02" / "ses-linked").symlink_to(root / "sub-01" / "ses-a")
+    ours = [file for label in ("01", "02") for file in list_files(root / f"sub-{label}")]
+    theirs = BIDSLayout(root, validate=False).get(return_type="file", scope="self")
+    assert sorted(ours) == sorted(file for file in theirs if "sub-" in file)
+
+
+def test_a_link_back_into_its_own_folder_does_not_go_on_forever(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-01"
+    (folder / "anat").mkdir(parents=True)
+    for name in ("one", "other"):
+        (folder / "anat" / name).symlink_to(folder)
+    (folder / "file").write_text("")
+    assert len(list(list_files(folder))) == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(list_files(tmp_path / "sub-01")) == []
+    assert f"{tmp_path / 'sub-01'} is left out" in caplog.text
