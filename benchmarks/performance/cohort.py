@@ -3,8 +3,9 @@
     python -m benchmarks.performance.cohort --of DATASET MODEL [--of …] [--write]
 
 DATASET has at least 100 participants with scans for MODEL, or one, who then stands for 100. Outputs
-are written to a folder that is removed at the end. The loop segments the same scans with the same
-outputs, one after the other in as many processes as the program uses, without nipype and pages.
+are written to a folder that is removed at the end. The loops segment the same scans one after the
+other in as many processes as the program uses, without nipype: the bare function alone, and with
+the page of each scan, which is all that the program writes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.running import copy_participant
 from bids_film.inputs.folders import list_participants
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.pages import PageJob, write_page
 from bids_film.workflow.plan import make_plan
 from bids_film.workflow.worker import attempt_scan
 
@@ -50,11 +52,11 @@ def main() -> None:
     processes = arguments.threads
     tables, remarks = {}, []
     for place, model in arguments.of:
-        loop, growth = measure(Path(place), model, processes, arguments.most)
+        loops, growth = measure(Path(place), model, processes, arguments.most)
         name = Path(place).name
         compared = next(row for row in growth if row.way == f"{COMPARED} participants")
         tables[f"{COMPARED} participants of {name} by {model}, {processes} processes"] = [
-            loop,
+            *loops,
             replace(compared, way="bids-film participant, pages included"),
         ]
         grown = f"How time and memory grow with {name} (peak memory is that of the largest process)"
@@ -64,8 +66,10 @@ def main() -> None:
     publish("cohort", tables, arguments, *models, remark="\n\n".join(remarks))
 
 
-def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, list[Row]]:
-    """Time the bare function on some scans, and the program on ever more."""
+def measure(
+    dataset: Path, model: str, processes: int, most: int
+) -> tuple[tuple[Row, ...], list[Row]]:
+    """Time the bare functions on some scans, and the program on ever more."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         labels = list_participants(dataset)
@@ -73,13 +77,16 @@ def measure(dataset: Path, model: str, processes: int, most: int) -> tuple[Row, 
             dataset = Path(shutil.copytree(dataset, work / dataset.name))
             copy_participant(dataset, labels[0], COMPARED)
             labels = list_participants(dataset)
-        loop = time_loop(dataset, work, labels[:COMPARED], model, processes)
+        loops = tuple(
+            time_loop(dataset, work, labels[:COMPARED], model, processes, pages=pages)
+            for pages in (False, True)
+        )
         growth = [
             time_program(dataset, work, labels[:count], model, processes)
             for count in STEPS
             if count <= min(len(labels), most)
         ]
-    return loop, growth
+    return loops, growth
 
 
 def estimate(growth: Sequence[Row]) -> str:
@@ -120,8 +127,10 @@ def time_program(
     )
 
 
-def time_loop(dataset: Path, work: Path, labels: Sequence[str], model: str, processes: int) -> Row:
-    """Segment the same scans by the bare function, in as many processes."""
+def time_loop(
+    dataset: Path, work: Path, labels: Sequence[str], model: str, processes: int, *, pages: bool
+) -> Row:
+    """Segment the same scans by the bare function, in as many processes; and write their pages."""
     output = work / "loop"
     options = Options(
         bids_dir=dataset.resolve(), output_dir=output, analysis_level=AnalysisLevel.PARTICIPANT,
@@ -134,22 +143,29 @@ def time_loop(dataset: Path, work: Path, labels: Sequence[str], model: str, proc
     started = perf_counter()
     parts = [jobs[place::processes] for place in range(processes)]
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=segment_all, args=(part,)) for part in parts]
+    workers = [context.Process(target=segment_all, args=(part, pages)) for part in parts]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     seconds = perf_counter() - started
     shutil.rmtree(output)
-    return Row(
-        way="the bare function in a loop", seconds=seconds, note="no pages, no checks after it"
-    )
+    way = "the same, with each scan's page" if pages else "the bare function in a loop"
+    return Row(way=way, seconds=seconds, note="no checks after it")
 
 
-def segment_all(jobs: Sequence[ScanJob]) -> None:
+def segment_all(jobs: Sequence[ScanJob], pages: bool) -> None:
     """Segment scans one after the other, in this process."""
     for job in jobs:
         attempt_scan(job)
+        if pages:
+            write_page(
+                PageJob(
+                    participant=job.scan.participant,
+                    output_dir=job.output_dir,
+                    dataset_root=job.scan.dataset_root,
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
-from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
+from zlib_ng import gzip_ng, zlib_ng
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.scan import MetadataSource, SourceKind
@@ -31,7 +30,8 @@ _NOT_FETCHED_STARTS = (b"/annex/objects/", b"version https://git-lfs")
 _HEADER_SIZES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGIC_STARTS = (b"n+1", b"n+2")
 _LABEL_TOLERANCE = 1e-3
-_READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, HeaderDataError, WrapStructError)
+_GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # the stub has it wrong
+_READ_ERRORS = (OSError, EOFError, ValueError, _GZIP_ERROR, HeaderDataError, WrapStructError)
 _BLOCK_BYTES = 1 << 20
 _BLOCK_VOXELS = 1 << 20
 _MOST_BESIDE_VOXELS = 1 << 28
@@ -149,7 +149,8 @@ def _open_header(path: Path) -> Iterator[tuple[Any, Any]]:
     _check_file(path)
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(ImageOpener(str(path), "rb"))
+            opened = gzip_ng.open(path) if path.suffix == ".gz" else path.open("rb")
+            stream = stack.enter_context(opened)
             header = _parse_header(stream)
         except _READ_ERRORS as error:
             raise _damaged_error(path, error) from error

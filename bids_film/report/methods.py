@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import jinja2
 
 from bids_film.domain.segmentation import ModelIdentity, Segmentation
 from bids_film.report.templating import make_environment
@@ -128,7 +131,6 @@ def write_citation(segmentations: Sequence[Segmentation], version: str) -> Mappi
     Mapping[str, str]
         Text by file ending: ``md``, ``html`` and ``bib``.
     """
-    environment = make_environment({})
     content = {
         "methods": write_methods(segmentations, version),
         "references": choose_references(segmentations),
@@ -136,8 +138,14 @@ def write_citation(segmentations: Sequence[Segmentation], version: str) -> Mappi
     }
     endings = ("md", "html", "bib")
     return {
-        ending: environment.get_template(f"citation.{ending}").render(content) for ending in endings
+        ending: _environment().get_template(f"citation.{ending}").render(content)
+        for ending in endings
     }
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return make_environment({})
 
 
 def _describe(model: ModelIdentity, segmentations: Sequence[Segmentation], version: str) -> str:

@@ -1,14 +1,12 @@
 """All slices of a scan for the page's slider and 3-D viewer, packed into three pictures.
 
 A picture holds the axial slices side by side; the browser takes it apart into voxels again, and
-shows any plane of them. Pictures are what browsers decode fastest, and WebP packs a scan into a
-tenth of what its compressed voxels take.
+shows any plane of them. Pictures are what browsers decode fastest. JPEG packs a scan into a sixth
+of what its compressed voxels take, in a tenth of the time that WebP takes for a tenth.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +23,11 @@ MOST_VOXELS = 8_000_000
 """Larger scans show every second voxel of their finest axes, or fewer."""
 _MOST_STRUCTURES = 255
 _LONGEST_PICTURE = 16_000
-_QUALITIES = (65, 40, 15, 0)
+_QUALITIES = (80, 50, 20, 5)
 _BUDGET_BYTES = 800_000
 """What a picture may take of a page; noisy scans get a lower quality."""
-_EFFORT = 1
 _PNG_EFFORT = 4
-"""A third faster than the usual 6, and a twentieth larger."""
+"""A third faster than the usual 6, and a tenth larger."""
 _ENCODERS = 2
 
 
@@ -162,13 +159,11 @@ def _encode_image(data: NDArray[np.uint8], columns: int) -> str:
     picture = _lay_out(data, columns)
     packed = ""
     for quality in _QUALITIES:
-        packed = encode_image(picture, quality=quality, effort=_EFFORT)
+        packed = encode_image(picture, "JPEG", quality=quality)
         if len(packed) <= _BUDGET_BYTES:
             break
     return packed
 
 
 def _encode_exactly(data: NDArray[np.uint8], columns: int) -> str:
-    stream = io.BytesIO()
-    _lay_out(data, columns).save(stream, format="PNG", compress_level=_PNG_EFFORT)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return encode_image(_lay_out(data, columns), "PNG", compress_level=_PNG_EFFORT)

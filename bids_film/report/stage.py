@@ -27,6 +27,7 @@ _MARGIN = 0.25
 _SMALLEST_MARGIN_MM = 10.0
 _LARGEST_MARGIN_MM = 20.0
 _LONGEST_SIDE = 360
+_JPEG_QUALITY = 85
 _WEBP_QUALITY = 82
 _WINDOW_PERCENTILES = (0.5, 99.7)
 _ENOUGH_VOXELS = 500_000
@@ -217,7 +218,7 @@ def encode_heat(values: NDArray[np.floating[Any]]) -> str:
     picture = Image.fromarray(pixels)
     if max(picture.size) > _LONGEST_SIDE:
         picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.BILINEAR)
-    return encode_image(picture, quality=_WEBP_QUALITY)
+    return encode_image(picture, "WEBP", quality=_WEBP_QUALITY, method=2)
 
 
 def encode_picture(gray: NDArray[np.uint8]) -> str:
@@ -225,11 +226,12 @@ def encode_picture(gray: NDArray[np.uint8]) -> str:
     picture = Image.fromarray(gray)
     if max(picture.size) > _LONGEST_SIDE:
         picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return encode_image(picture, quality=_WEBP_QUALITY)
+    return encode_image(picture, "JPEG", quality=_JPEG_QUALITY)
 
 
-def encode_image(picture: Image.Image, *, quality: int, effort: int = 2) -> str:
-    """Encode a picture as a data URI of WebP; quality 0 to 100, effort 0 to 6 (slowest)."""
+def encode_image(picture: Image.Image, kind: str, **options: int) -> str:
+    """Encode a picture as a data URI of JPEG, PNG or WebP; options are those of Pillow's writer."""
     stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=quality, method=effort)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    picture.save(stream, format=kind, **options)
+    content = base64.b64encode(stream.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{content}"

@@ -127,5 +127,5 @@ def make_segmentation(
 def read_pixels(tile: Tile) -> NDArray[np.uint8]:
     """Pixels of a tile's picture, shape (rows, columns)."""
     header, _, content = tile.image.partition(",")
-    assert header == "data:image/webp;base64"
+    assert header == "data:image/jpeg;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
