@@ -143,7 +143,9 @@ def time_loop(
     started = perf_counter()
     parts = [jobs[place::processes] for place in range(processes)]
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=segment_all, args=(part, pages)) for part in parts]
+    workers = [
+        context.Process(target=segment_all, args=(part,), kwargs={"pages": pages}) for part in parts
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -154,7 +156,7 @@ def time_loop(
     return Row(way=way, seconds=seconds, note="no checks after it")
 
 
-def segment_all(jobs: Sequence[ScanJob], pages: bool) -> None:
+def segment_all(jobs: Sequence[ScanJob], *, pages: bool) -> None:
     """Segment scans one after the other, in this process."""
     for job in jobs:
         attempt_scan(job)
