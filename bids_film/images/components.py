@@ -81,10 +81,11 @@ def find_holes(mask: Mask) -> NDArray[np.integer[Any]]:
     box = bounding_box(mask)
     # Background around the box makes all that is outside one piece.
     background = np.pad(~_squeeze(mask, box), 1, constant_values=True)
-    pieces, _ = _label(background, connectivity=1)
-    outside = pieces.flat[0]
+    pieces, count = _label(background, connectivity=1)
     holes = np.zeros(mask.shape, pieces.dtype)
-    core = pieces[(slice(1, -1),) * pieces.ndim]
+    if count == 1:
+        return holes
+    outside, core = pieces.flat[0], pieces[(slice(1, -1),) * pieces.ndim]
     holes[box] = np.where(core == outside, 0, core).reshape(holes[box].shape)
     return holes
 
