@@ -24,7 +24,7 @@ from benchmarks.running import copy_participant
 from bids_film.inputs.folders import list_participants
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.options import AnalysisLevel, Options
-from bids_film.workflow.pages import PageJob, write_page
+from bids_film.workflow.pages import PageJob, read_dataset_name, write_page
 from bids_film.workflow.plan import make_plan
 from bids_film.workflow.worker import attempt_scan
 
@@ -53,7 +53,7 @@ def main() -> None:
     tables, remarks = {}, []
     for place, model in arguments.of:
         loops, growth = measure(Path(place), model, processes, arguments.most)
-        name = Path(place).name
+        name = read_dataset_name(Path(place)) or Path(place).name
         compared = next(row for row in growth if row.way == f"{COMPARED} participants")
         tables[f"{COMPARED} participants of {name} by {model}, {processes} processes"] = [
             *loops,
