@@ -1,18 +1,20 @@
-"""What labels that exclude each other can reach against the MNI152 template's tissue masks.
+"""What a label map can reach at most: against masks that overlap, and at a network's spacing.
 
-The masks of gray and white matter that nilearn carries hold each voxel whose probability is 0.2 or
-more, so that they overlap; no label map does.
+The masks of gray and white matter that nilearn carries for the MNI152 template hold each voxel
+whose probability is 0.2 or more, so that they overlap; no label map does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 from numpy.typing import NDArray
 
+from bids_film.domain.volume import Volume
 from bids_film.images.measures import dice
+from bids_film.images.resample import resize, resize_argmax
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """Of gray matter, then of white matter."""
@@ -44,3 +46,16 @@ def find_highest(masks: Masks) -> float:
         )
     ]
     return float(np.minimum(*reached).max())
+
+
+def measure_coarse(labels: Volume, spacing_mm: Sequence[float]) -> dict[int, float]:
+    """Dice of each label with itself, once its shares in larger voxels were brought back.
+
+    A network that finds every share, and no more, reaches that.
+    """
+    indices = np.unique(labels.data)
+    shares = np.stack([labels.data == index for index in indices]).astype(np.float32)
+    sizes = zip(labels.grid.shape, labels.grid.spacing_mm, spacing_mm, strict=True)
+    coarse = resize(shares, [round(size * old / new) for size, old, new in sizes])
+    back = indices[resize_argmax(coarse, labels.grid.shape)]
+    return {int(i): dice(back == i, labels.data == i) for i in indices if i}
