@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +40,60 @@ LIMIT = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a model reaches on the real scans.
+
+    Attributes
+    ----------
+    spacing_mm : float
+        Voxel size in which the network works.
+    against : DataFrame
+        Per structure of sub-vxm01 ``dice``, and ``coarse``, that of its labels' shares in such
+        voxels.
+    agreement : DataFrame
+        See `compare_contrasts`.
+    template : Mapping[str, float]
+        Dice with each tissue mask.
+    """
+
+    spacing_mm: float
+    against: pd.DataFrame
+    agreement: pd.DataFrame
+    template: Mapping[str, float]
+
+    def average_large(self) -> pd.Series:
+        """Dice of each pair of contrasts, mean of the large structures."""
+        large = self.agreement[self.agreement["volume_ml"] >= LARGE_ML]
+        return large.groupby("pair", sort=False)["dice"].mean()
+
+
 def main() -> None:
     """Segment, compare, print."""
     arguments = make_parser(__doc__, model="brain").parse_args()
-    output = arguments.work / "out"
-    model = ["--model", arguments.model]
-    run_program(
-        arguments.dataset, output, "participant", *model, "-w", str(arguments.work / "work")
-    )
+    text = describe(measure(arguments.dataset, arguments.work, arguments.model))
+    write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
+
+
+def measure(dataset: Path, work: Path, name: str) -> Found:
+    """Segment all scans into a folder, and compare."""
+    output, template = work / "out", work / "mni152"
+    model = ["--model", name]
+    run_program(dataset, output, "participant", *model, "-w", str(work / "work"))
     reference = ["--participant-label", "vxm01", "--config-file", str(REFERENCE)]
-    run_program(arguments.dataset, output, "evaluate", *model, *reference)
+    run_program(dataset, output, "evaluate", *model, *reference)
     against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
-    agreement = pd.DataFrame(list(compare_contrasts(output)))
-    template = arguments.work / "mni152"
     make_dataset(template / "bids")
     run_program(template / "bids", template / "out", "participant", *model)
-    spacing = read_header(find_model(arguments.model)).preprocessing.spacing_mm
+    spacing = read_header(find_model(name)).preprocessing.spacing_mm
     index_of = {one["name"]: one["index"] for one in read_structures()}
-    coarse = measure_coarse(read_reference(arguments.dataset), spacing)
-    against["coarse"] = [coarse[index_of[name]] for name in against.index]
-    text = describe(against, spacing[0], agreement, compare(template / "out"))
-    write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
+    coarse = measure_coarse(read_reference(dataset), spacing)
+    return Found(
+        spacing_mm=spacing[0],
+        against=against.assign(coarse=[coarse[index_of[own]] for own in against.index]),
+        agreement=pd.DataFrame(list(compare_contrasts(output))),
+        template=compare(template / "out"),
+    )
 
 
 def compare_contrasts(output: Path) -> Iterator[dict[str, object]]:
@@ -106,20 +139,16 @@ def read_reference(dataset: Path) -> Volume:
     return replace(found, data=labels)
 
 
-def describe(
-    against: pd.DataFrame,
-    spacing_mm: float,
-    agreement: pd.DataFrame,
-    template: Mapping[str, float],
-) -> str:
+def describe(found: Found) -> str:
     """Write the tables in Markdown."""
     lines = ["# The brain model on real scans", "", "Trained on synthetic scans only.", ""]
-    reached = f"of these labels by their shares in voxels of {spacing_mm:g} mm"
+    agreement = found.agreement
+    shares = f"of these labels by their shares in voxels of {found.spacing_mm:g} mm"
     lines += [
-        f"| structure | Dice against the FreeSurfer-like labels of sub-vxm01 | {reached} |",
+        f"| structure | Dice against the FreeSurfer-like labels of sub-vxm01 | {shares} |",
         "| --- | --- | --- |",
     ]
-    columns = against[["dice", "coarse"]]
+    columns = found.against[["dice", "coarse"]]
     rows = [*columns.iterrows(), ("mean", columns.mean())]
     lines += [f"| {name} | {row['dice']:.3f} | {row['coarse']:.3f} |" for name, row in rows]
     lines += [""]
@@ -131,7 +160,7 @@ def describe(
     ]
     for name, row in pairs.iterrows():
         lines += [f"| {name} | {' | '.join(f'{value:.3f}' for value in row)} |"]
-    large = agreement[agreement["volume_ml"] >= LARGE_ML].groupby("pair", sort=False)["dice"].mean()
+    large = found.average_large()
     values = " | ".join(f"{large[pair]:.3f}" for pair in pairs.columns)
     lines += [f"| mean of structures of at least {LARGE_ML:g} mL | {values} |"]
     masks = read_masks()
@@ -144,7 +173,8 @@ def describe(
         "| --- | --- | --- |",
     ]
     lines += [
-        f"| {name} | {value:.3f} | {likeliest[name]:.3f} |" for name, value in template.items()
+        f"| {name} | {value:.3f} | {likeliest[name]:.3f} |"
+        for name, value in found.template.items()
     ]
     return "\n".join([*lines, ""])
 
