@@ -33,15 +33,9 @@ _COMMON = {
     "rotation_deg = 20.0": "rotation_deg = 20.0\nflip_axes = [0]",
     "warm_up = 100": "warm_up = 100\nlearning_rate = 2e-3\nema = 0.995",
 }
-_LONGER = {**_COMMON, "steps = 1500": "steps = 4000"}
-_SHARPER = (
-    "affine_probability = 0.3\nelastic_probability = 0.1\n"
-    "blur_probability = 0.1\nresolution_probability = 0.1\n"
-)
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "": {},
-    "longer": _LONGER,
-    "sharper": {**_LONGER, "rotation_deg": f"{_SHARPER}rotation_deg"},
+    "longer": {**_COMMON, "steps = 1500": "steps = 4000"},
     "wider": {**_COMMON, "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]"},
 }
 """What is other in the bundled model's recipe."""
