@@ -6,6 +6,8 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 
 import nibabel as nib
@@ -59,6 +61,16 @@ def run_program(dataset: Path, output: Path, level: str, *options: str) -> None:
     command = [sys.executable, "-m", "bids_film", str(dataset), str(output), level, *options]
     print("+", *command[2:], flush=True)
     subprocess.run(command, check=True)
+
+
+def change_recipe(model: str, changes: Mapping[str, str]) -> str:
+    """Read a bundled model's recipe, with parts of its text changed, all of which must be there."""
+    recipe = (files("bids_film.models") / model / "recipe.toml").read_text("utf-8")
+    for old, new in changes.items():
+        if old not in recipe:
+            raise ValueError(f"the recipe of {model} has no {old!r} any more")
+        recipe = recipe.replace(old, new)
+    return recipe
 
 
 def run_experiment(dataset: Path, output: Path, recipe: Path, *, threads: str) -> str:

@@ -10,14 +10,13 @@ already; then both segment the real scans of `benchmarks.brain.real_scans`, and 
 from __future__ import annotations
 
 import itertools
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from benchmarks.brain.real_scans import CONTRASTS, Found, measure
 from benchmarks.performance.timing import take_best
-from benchmarks.running import make_parser, run_program, write_report
+from benchmarks.running import change_recipe, make_parser, run_program, write_report
 from bids_film.inference.engine import Engine, has_bfloat16
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.header import read_header
@@ -45,7 +44,9 @@ def main() -> None:
     arguments = parser.parse_args()
     finer = arguments.work / "finer" / "brain.safetensors"
     if not finer.exists():
-        recipe = write_recipe(finer.parent)
+        recipe = finer.with_name("recipe.toml")
+        recipe.parent.mkdir(parents=True, exist_ok=True)
+        recipe.write_text(change_recipe("brain", CHANGES), encoding="utf-8")
         options = ["--config-file", str(recipe), "--omp-nthreads", arguments.threads]
         run_program(arguments.label_maps, finer.parent, "train", *options)
     models = {"bundled": find_model("brain"), "finer": finer}
@@ -58,28 +59,16 @@ def main() -> None:
         ABOUT.format(find_precision()),
         "",
         f"| {' | '.join(titles)} |",
+        f"|{' --- |' * len(titles)}",
     ]
-    lines.append(f"|{' --- |' * len(titles)}")
     for name, path in models.items():
-        found = measure(arguments.dataset, arguments.work / f"{name}-scans", str(path))
-        lines.append(describe_row(path, found, time_head(path, arguments.work / f"{name}-scans")))
+        work = arguments.work / f"{name}-scans"
+        found = measure(arguments.dataset, work, str(path))
+        lines.append(describe_row(path, found, time_head(path, work)))
     write_report(
         arguments.report, "\n".join([*lines, ""]), *map(str, models.values()),
         script="brain/finer.py",
     )  # fmt: skip
-
-
-def write_recipe(folder: Path) -> Path:
-    """Write the bundled model's recipe with lines changed."""
-    recipe = (files("bids_film.models") / "brain" / "recipe.toml").read_text("utf-8")
-    for old, new in CHANGES.items():
-        if old not in recipe:
-            raise ValueError(f"the bundled model's recipe has no {old!r} any more")
-        recipe = recipe.replace(old, new)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "recipe.toml"
-    path.write_text(recipe, encoding="utf-8")
-    return path
 
 
 def find_precision() -> str:

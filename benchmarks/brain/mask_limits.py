@@ -12,7 +12,7 @@ import numpy as np
 from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 from numpy.typing import NDArray
 
-from bids_film.domain.volume import Volume
+from bids_film.domain.volume import Grid
 from bids_film.images.measures import dice
 from bids_film.images.resample import resize, resize_argmax
 
@@ -48,14 +48,16 @@ def find_highest(masks: Masks) -> float:
     return float(np.minimum(*reached).max())
 
 
-def measure_coarse(labels: Volume, spacing_mm: Sequence[float]) -> dict[int, float]:
+def measure_coarse(
+    labels: NDArray[np.integer], grid: Grid, spacing_mm: Sequence[float]
+) -> dict[int, float]:
     """Dice of each label with itself, once its shares in larger voxels were brought back.
 
     A network that finds every share, and no more, reaches that.
     """
-    indices = np.unique(labels.data)
-    shares = np.stack([labels.data == index for index in indices]).astype(np.float32)
-    sizes = zip(labels.grid.shape, labels.grid.spacing_mm, spacing_mm, strict=True)
+    indices = np.unique(labels)
+    shares = np.stack([labels == index for index in indices]).astype(np.float32)
+    sizes = zip(grid.shape, grid.spacing_mm, spacing_mm, strict=True)
     coarse = resize(shares, [round(size * old / new) for size, old, new in sizes])
-    back = indices[resize_argmax(coarse, labels.grid.shape)]
-    return {int(i): dice(back == i, labels.data == i) for i in indices if i}
+    back = indices[resize_argmax(coarse, grid.shape)]
+    return {int(i): dice(back == i, labels == i) for i in indices if i}

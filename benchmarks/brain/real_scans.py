@@ -12,11 +12,9 @@ can be reached there.
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -25,11 +23,13 @@ import pandas as pd
 from benchmarks.brain.mask_limits import find_highest, measure_coarse, measure_likeliest
 from benchmarks.demo.run import compare, make_dataset, read_masks
 from benchmarks.running import make_parser, run_program, write_report
-from bids_film.domain.volume import Volume
 from bids_film.images.measures import dice
-from bids_film.inputs.nifti import read_volume
+from bids_film.inputs.dataset import open_dataset
+from bids_film.inputs.nifti import read_grid, read_volume
 from bids_film.model.header import read_header
 from bids_film.models import find_model
+from bids_film.training.labels import read_reference
+from bids_film.training.recipe import read_recipe
 
 REFERENCE = Path(__file__).with_name("vxm01.toml")
 CONTRASTS = ("T1w", "T2w", "FLAIR")
@@ -86,8 +86,12 @@ def measure(dataset: Path, work: Path, name: str) -> Found:
     make_dataset(template / "bids")
     run_program(template / "bids", template / "out", "participant", *model)
     spacing = read_header(find_model(name)).preprocessing.spacing_mm
-    index_of = {one["name"]: one["index"] for one in read_structures()}
-    coarse = measure_coarse(read_reference(dataset), spacing)
+    structures = read_recipe(REFERENCE).structures
+    (scan,) = open_dataset(dataset, participants=["vxm01"])
+    grid = read_grid(scan.path).grid
+    truth = read_reference(scan, structures, grid, read=read_volume)
+    coarse = measure_coarse(truth.labels, grid, spacing)
+    index_of = {structure.name: structure.index for structure in structures}
     return Found(
         spacing_mm=spacing[0],
         against=against.assign(coarse=[coarse[index_of[own]] for own in against.index]),
@@ -121,22 +125,6 @@ def _read(folder: Path, contrast: str) -> tuple[np.ndarray, float]:
 def _read_names(folder: Path) -> dict[str, int]:
     table = pd.read_csv(next(folder.glob("*_seg-brain_dseg.tsv")), sep="\t")
     return dict(zip(table["name"], table["index"], strict=True))
-
-
-def read_structures() -> list[dict[str, Any]]:
-    """Read which values of the reference make up each structure."""
-    structures: list[dict[str, Any]] = tomllib.loads(REFERENCE.read_text("utf-8"))["structures"]
-    return structures
-
-
-def read_reference(dataset: Path) -> Volume:
-    """Read the reference labels of sub-vxm01 with the numbers of the structures."""
-    (path,) = dataset.glob("derivatives/freesurfer-like/sub-vxm01/anat/*_desc-aseg_dseg.nii.gz")
-    found = read_volume(path, labels=True)
-    labels = np.zeros_like(found.data)
-    for structure in read_structures():
-        labels[np.isin(found.data, structure["values"])] = structure["index"]
-    return replace(found, data=labels)
 
 
 def describe(found: Found) -> str:

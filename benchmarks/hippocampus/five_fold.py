@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.provenance import describe_run
-from benchmarks.running import make_parser, run_program, write_report
+from benchmarks.running import change_recipe, make_parser, run_program, write_report
 from bids_film.evaluation.statistics import bootstrap_mean
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import describe_interval
@@ -86,12 +85,9 @@ def measure(fold: int, arguments: argparse.Namespace) -> None:
 def write_recipe(folder: Path, fold: int, changes: Mapping[str, str]) -> Path:
     """Write the bundled model's recipe with another split, and lines changed."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = (files("bids_film.models") / "hippocampus" / "recipe.toml").read_text("utf-8")
+    compiled = {"[training]\n": "[training]\ncompile = true\n"}
+    recipe = change_recipe("hippocampus", {**compiled, **changes})
     body = re.sub(r"(?ms)^\[split\].*?(?=^\[|\Z)", "", recipe)
-    for old, new in {"[training]\n": "[training]\ncompile = true\n", **changes}.items():
-        if old not in body:
-            raise ValueError(f"the bundled model's recipe has no {old!r} any more")
-        body = body.replace(old, new)
     path = folder / "recipe.toml"
     path.write_text(f"{body}\n[split]\nfolds = {FOLDS}\nfold = {fold}\n", encoding="utf-8")
     return path

@@ -27,7 +27,7 @@ _RECORD_FILE = "bids_film_index.json"
 _LOG = logging.getLogger(__name__)
 
 
-class State(StrEnum):
+class _State(StrEnum):
     """What a database folder holds."""
 
     ABSENT = "no index yet"
@@ -57,20 +57,20 @@ def list_files(
     UsageError
         Where the folder cannot be written to, or another program's index does not fit.
     """
-    state = inspect(folder, root, available, asked)
-    if state in (State.CURRENT, State.FOREIGN):
+    state = _inspect(folder, root, available, asked)
+    if state in (_State.CURRENT, _State.FOREIGN):
         files = _read(folder, root, asked)
         if files is not None:
             return files
-        if state is State.FOREIGN:
+        if state is _State.FOREIGN:
             raise UsageError(
                 f"{folder / DATABASE_FILE} was made by another program and does not fit "
                 f"{root} as it is now.",
                 hint="Name another folder by --bids-database-dir; the index is made there.",
             )
-    elif state is State.STALE:
+    elif state is _State.STALE:
         _LOG.warning("The index in %s is out of date with %s: making it anew", folder, root)
-    rebuild(folder, root, available)
+    _rebuild(folder, root, available)
     return _list(BIDSLayout(root, validate=False, database_path=folder))
 
 
@@ -93,52 +93,25 @@ def _list(layout: BIDSLayout) -> list[str]:
     return files
 
 
-def inspect(folder: Path, root: Path, available: Sequence[str], asked: Iterable[str]) -> State:
-    """Compare a saved index with the dataset.
-
-    Parameters
-    ----------
-    folder : Path
-        The database folder.
-    root : Path
-        Root of the dataset.
-    available : Sequence[str]
-        Labels of all participants that are on disk.
-    asked : Iterable[str]
-        Those whose folders are looked into for added and removed files.
-    """
+def _inspect(folder: Path, root: Path, available: Sequence[str], asked: Iterable[str]) -> _State:
+    """Compare a saved index with the dataset."""
     if not (folder / DATABASE_FILE).exists():
-        return State.ABSENT
+        return _State.ABSENT
     try:
         record = json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8"))
         changes = dict(record["newest_change_ns"])
     except FileNotFoundError:
-        return State.FOREIGN
+        return _State.FOREIGN
     except (OSError, ValueError, KeyError, TypeError):
-        return State.STALE
+        return _State.STALE
     if record.get("root") != str(root) or changes.keys() != set(available):
-        return State.STALE
+        return _State.STALE
     same = all(changes[label] == newest_change_ns(root / f"sub-{label}") for label in asked)
-    return State.CURRENT if same else State.STALE
+    return _State.CURRENT if same else _State.STALE
 
 
-def rebuild(folder: Path, root: Path, available: Sequence[str]) -> None:
-    """Index a dataset anew; other processes find the old index or the new one, never a part.
-
-    Parameters
-    ----------
-    folder : Path
-        The database folder; made where it does not exist.
-    root : Path
-        Root of the dataset.
-    available : Sequence[str]
-        Labels of all participants that are on disk.
-
-    Raises
-    ------
-    UsageError
-        Where the folder cannot be written to.
-    """
+def _rebuild(folder: Path, root: Path, available: Sequence[str]) -> None:
+    """Index a dataset anew; other processes find the old index or the new one, never a part."""
     _LOG.info("Indexing all %d participants of %s into %s", len(available), root, folder)
     # Taken before the files are listed: a file added meanwhile makes the index stale, not silent.
     changes = {label: newest_change_ns(root / f"sub-{label}") for label in available}

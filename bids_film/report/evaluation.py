@@ -15,7 +15,7 @@ from bids_film.report.charts import (
     chart_volumes,
     describe_charts,
 )
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import plain_environment
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm", "assd_mm", "volume_difference_percent")
 
@@ -57,7 +57,7 @@ def render_evaluation(page: EvaluationPage) -> str:
     """Write the page as one HTML document that needs nothing else."""
     structures = list(dict.fromkeys(str(row["structure"]) for row in page.rows))
     return (
-        make_environment({})
+        plain_environment()
         .get_template("evaluation.html")
         .render(
             page=page,

@@ -10,7 +10,7 @@ from bids_film.evaluation.experiment import AS_FOUND, ArmComparison, ArmSummary,
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Row
 from bids_film.report.charts import Chart, chart_dice, describe_charts
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import plain_environment
 
 _SHOWN = ("dice", "surface_dice", "hd95_mm")
 _COMPARED = ("dice", "hd95_mm")
@@ -86,7 +86,7 @@ def render_experiment(page: ExperimentPage) -> str:
     """Write the page as one HTML document that needs nothing else."""
     structures = dict.fromkeys(line.summary.structure for line in page.summaries)
     return (
-        make_environment({})
+        plain_environment()
         .get_template("experiment.html")
         .render(
             page=page,

@@ -6,17 +6,15 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Protocol
 
-import jinja2
 from markupsafe import Markup
 
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import RecordedValue, Segmentation
 from bids_film.report.cohort import FAR
 from bids_film.report.participant import check_color, name_anchor
-from bids_film.report.templating import make_environment, read_asset, read_library, write_policy
+from bids_film.report.templating import plain_environment, read_asset, read_library, write_policy
 
 Cell = str | float | None
 _MOST_LEVELS = 12
@@ -105,7 +103,7 @@ def render_group(page: GroupPage) -> str:
     """Write the page as one HTML document that needs nothing else but the pages it links to."""
     scripts = [*map(read_library, _LIBRARIES), *map(read_asset, _SCRIPTS)]
     return (
-        _environment()
+        plain_environment()
         .get_template("group.html")
         .render(
             page=page,
@@ -128,11 +126,6 @@ def _name_store(page: GroupPage) -> str:
     """
     hashes = sorted({item.model.sha256 for item in page.segmentations})
     return f"{page.dataset} {' '.join(hashes)}" if page.dataset else ""
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return make_environment({})
 
 
 def describe_content(page: GroupPage) -> dict[str, Any]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-
-import jinja2
 
 from bids_film.domain.segmentation import ModelIdentity, Segmentation
-from bids_film.report.templating import make_environment
+from bids_film.report.templating import plain_environment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,15 +134,10 @@ def write_citation(segmentations: Sequence[Segmentation], version: str) -> Mappi
         "version": version,
     }
     endings = ("md", "html", "bib")
+    environment = plain_environment()
     return {
-        ending: _environment().get_template(f"citation.{ending}").render(content)
-        for ending in endings
+        ending: environment.get_template(f"citation.{ending}").render(content) for ending in endings
     }
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return make_environment({})
 
 
 def _describe(model: ModelIdentity, segmentations: Sequence[Segmentation], version: str) -> str:

@@ -26,6 +26,12 @@ def make_environment(filters: Mapping[str, Callable[..., Any]]) -> jinja2.Enviro
 
 
 @cache
+def plain_environment() -> jinja2.Environment:
+    """Environment of the templates that need no filters; it keeps what it compiled."""
+    return make_environment({})
+
+
+@cache
 def read_asset(name: str) -> str:
     """Read a template, a style or a script."""
     return (resources.files("bids_film.report") / "templates" / name).read_text(encoding="utf-8")
