@@ -18,9 +18,10 @@ from bids_film.model.film import Generator
 from bids_film.model.header import ModelHeader, hash_file
 from bids_film.model.unet import FilmUNet
 from bids_film.models import find_model
+from bids_film.training.widen import widen
 
 _TRUNK = ("encoder.", "decoder.")
-_MUST_AGREE = ("dimensions", "in_channels", "channels", "film_at", "film_form", "norm", "prompts")
+_MUST_AGREE = ("dimensions", "in_channels", "film_at", "film_form", "norm", "prompts")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,7 @@ def describe_start(start: Start | None) -> dict[str, Any]:
 
 
 def load_start(name: str, config: NetworkConfig) -> Start:
-    """Read the model to begin with.
+    """Read the model to begin with, widened to the channels of the network to train.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def load_start(name: str, config: NetworkConfig) -> Start:
     ModelFileError
         Where there is no such model.
     UsageError
-        Where its layers are not those of the network to train.
+        Where its layers are not those of the network to train, or more of them.
     """
     path = find_model(name)
     header, network = load_checkpoint(path)
@@ -93,7 +94,20 @@ def load_start(name: str, config: NetworkConfig) -> Start:
             "cannot take over what they do",
             hint='give [network] conditioning = "constant"',
         )
+    if header.network.channels != config.channels:
+        _check_wider(name, header.network.channels, config.channels)
+        network = widen(network, config.channels, header.encoder.spans)
     return Start(header=header, network=network, sha256=hash_file(path))
+
+
+def _check_wider(name: str, own: Sequence[int], wanted: Sequence[int]) -> None:
+    fewer = any(count > new for count, new in zip(own, wanted, strict=False))
+    if fewer or len(own) != len(wanted):
+        raise UsageError(
+            f"[training] start_from = {name!r}: expected in [network] its channels, "
+            f"{list(own)}, or more at some levels, got {list(wanted)}",
+            hint="what it has learned does not fit into fewer channels or other levels",
+        )
 
 
 def fit_encoder(

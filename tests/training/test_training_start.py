@@ -52,7 +52,7 @@ def start(model_file: Path, header: ModelHeader) -> Start:
 
 def begin(start: Start, encoder: Encoder, labels: LabelTable = LABELS) -> FilmUNet:
     torch.manual_seed(9)
-    config = replace(start.header.network, out_channels=len(labels) + 1)
+    config = replace(start.network.config, out_channels=len(labels) + 1)
     network = build_network(config, encoder.spans)
     copy_weights(start, network, labels, encoder)
     return network.eval()
@@ -90,6 +90,15 @@ def test_with_other_fields_it_begins_as_the_start_does_without_metadata(
     torch.testing.assert_close(found, run(start.network, ENCODER, {}), rtol=1e-4, atol=1e-4)
 
 
+def test_a_wider_network_begins_with_what_the_start_has_learned(
+    model_file: Path, header: ModelHeader
+) -> None:
+    narrow = load_start(str(model_file), header.network)
+    wide = load_start(str(model_file), replace(header.network, channels=(6, 8)))
+    found = run(begin(wide, ENCODER), ENCODER, ROWS[0])
+    torch.testing.assert_close(found, run(narrow.network, ENCODER, ROWS[0]))
+
+
 def test_structures_are_taken_over_by_their_names_in_any_order(start: Start) -> None:
     fresh = Structure(index=1, name="roots", abbreviation="R", color="#0000ff")
     cord, gray = LABELS.structures
@@ -108,7 +117,8 @@ def test_what_is_begun_with_can_still_learn_from_metadata(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("channels", (8, 8)), ("dimensions", 2), ("norm", "instance")]
+    ("key", "value"),
+    [("channels", (2, 8)), ("channels", (4, 8, 16)), ("dimensions", 2), ("norm", "instance")],
 )
 def test_a_start_of_another_build_is_refused(
     model_file: Path, header: ModelHeader, key: str, value: Any
