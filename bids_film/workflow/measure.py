@@ -97,9 +97,15 @@ class Measured:
 def load_engine(model: Path, options: Options) -> Engine:
     """Load a model to be measured in memory, as the options ask."""
     from bids_film.inference.engine import Engine  # noqa: PLC0415 imports torch
+    from bids_film.inference.ensembling import Ensemble  # noqa: PLC0415 imports torch
 
-    threads = divide_resources(1, omp_nthreads=options.omp_nthreads).threads
-    return Engine.load(model, device=options.device, precision=options.precision, threads=threads)
+    return Engine.load(
+        model,
+        device=options.device,
+        precision=options.precision,
+        threads=divide_resources(1, omp_nthreads=options.omp_nthreads).threads,
+        ensemble=Ensemble(kind=options.ensemble, passes=options.passes),
+    )
 
 
 def measure_model(

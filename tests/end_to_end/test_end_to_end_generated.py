@@ -303,6 +303,19 @@ def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Pa
     assert "Do probabilities come true?" in page
 
 
+def test_evaluate_takes_the_mean_of_passes_that_was_asked_for(lab: Path, tmp_path: Path) -> None:
+    options = ("--model", lab / "model" / "phantom.safetensors", "--part", "validation")
+    tables = []
+    for passes in ((), ("--ensemble", "augment", "--passes", "3")):
+        run = run_program(lab / "bids", tmp_path, "evaluate", *options, *passes)
+        assert run.code == 0, run.err
+        tables.append(read_table(tmp_path / "evaluation_seg-phantom.tsv"))
+    assert tables[0] != tables[1]
+    run = run_program(lab / "bids", tmp_path, "evaluate", *options, "--ensemble", "dropout")
+    assert run.code == 2
+    assert "trained without dropout" in run.err
+
+
 def test_the_model_in_memory_and_its_label_maps_are_measured_alike(
     lab: Path, tmp_path: Path
 ) -> None:
