@@ -14,6 +14,7 @@ from bids_film.evaluation.summary import (
     Row,
     Summary,
     compare,
+    identify_scan,
     mean_defined,
     summarise,
 )
@@ -22,7 +23,7 @@ from bids_film.evaluation.summary import number as read_number
 AS_FOUND = "as found"
 """The condition under which each scan's own metadata are told."""
 
-_KEY = ("arm", "condition", "structure", "scan")
+_KEY = ("arm", "condition", "structure")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,8 @@ def average_seeds(rows: Sequence[Row]) -> list[dict[str, str | float | None]]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in _KEY), []).append(row)
+        key = (*(row[name] for name in _KEY), identify_scan(row))
+        groups.setdefault(key, []).append(row)
     return [
         {
             **group[0],

@@ -16,7 +16,8 @@ from bids_film.evaluation.statistics import (
 )
 
 Row = Mapping[str, str | float | None]
-"""One scan's measures of one structure, with ``participant_id``, ``scan`` and ``structure``."""
+"""One scan's measures of one structure, with ``participant_id``, ``scan`` and ``structure``; and
+``dataset`` where it is not of the first dataset."""
 
 MEASURES = (
     "dice", "surface_dice", "hd95_mm", "assd_mm", "lesion_f1", "volume_difference_percent", "ece",
@@ -25,6 +26,7 @@ MEASURES = (
 
 UNKNOWN = "n/a"
 _MOST_LEVELS = 6
+_NO_PAIR = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ class Comparison:
     ----------
     structure, measure : str
     first, second : float
-        Means.
+        Means over the scans on which both have a value.
     test : PairedTest
         Second minus first.
     p_holm : float
@@ -110,11 +112,11 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
     list of Comparison
         Empty where they have nothing in common.
     """
-    own = {(row["scan"], row["structure"]): row for row in first}
+    own = {(identify_scan(row), row["structure"]): row for row in first}
     pairs = [
-        (own[row["scan"], row["structure"]], row)
+        (own[identify_scan(row), row["structure"]], row)
         for row in second
-        if (row["scan"], row["structure"]) in own
+        if (identify_scan(row), row["structure"]) in own
     ]
     drawn = list(_compare_all(pairs))
     adjusted = adjust_holm([test.p for *_, test in drawn])
@@ -138,6 +140,20 @@ def number(row: Row, column: str) -> float:
         return math.nan if value is None else float(value)
     except ValueError:
         return math.nan
+
+
+def identify_scan(row: Row) -> tuple[str, str]:
+    """Tell scans apart: datasets that were evaluated together may have scans of the same path."""
+    return _read_dataset(row), str(row["scan"])
+
+
+def _identify_person(row: Row) -> str:
+    return f"{_read_dataset(row)} {row['participant_id']}"
+
+
+def _read_dataset(row: Row) -> str:
+    dataset = row.get("dataset")
+    return "" if dataset in (None, UNKNOWN) else str(dataset)
 
 
 def find_levels(rows: Sequence[Row], column: str) -> list[str]:
@@ -166,7 +182,7 @@ def _summarise_one(rows: Sequence[Row], *, structure: str, measure: str, level: 
         structure=structure,
         measure=measure,
         level=level,
-        interval=bootstrap_mean(values, [str(row["participant_id"]) for row in rows]),
+        interval=bootstrap_mean(values, [_identify_person(row) for row in rows]),
         median=statistics.median(defined) if defined else math.nan,
         undefined=len(values) - len(defined),
     )
@@ -177,12 +193,11 @@ def _compare_all(
 ) -> Iterator[tuple[str, str, tuple[list[float], list[float]], PairedTest]]:
     for structure in dict.fromkeys(str(row["structure"]) for row, _ in pairs):
         own = [pair for pair in pairs if _is_of(pair[0], structure)]
-        participants = [str(row["participant_id"]) for row, _ in own]
+        participants = [_identify_person(row) for row, _ in own]
         for measure in MEASURES:
-            sides = (
-                [number(row, measure) for row, _ in own],
-                [number(row, measure) for _, row in own],
-            )
+            values = [(number(one, measure), number(other, measure)) for one, other in own]
+            defined = [pair if not math.isnan(sum(pair)) else _NO_PAIR for pair in values]
+            sides = ([one for one, _ in defined], [other for _, other in defined])
             yield structure, measure, sides, compare_pairs(*sides, participants)
 
 

@@ -28,21 +28,22 @@ from scipy.spatial import KDTree
 
 Mask = NDArray[np.bool_]
 
+Steps = Sequence[float] | NDArray[np.float64]
+
 TOLERANCE_MM = 1.0
 """How far apart two surfaces may lie to count as the same."""
 
 
-def measure_structure(
-    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
-) -> dict[str, float]:
+def measure_structure(prediction: Mask, reference: Mask, spacing_mm: Steps) -> dict[str, float]:
     """Compute all measures of one structure.
 
     Parameters
     ----------
     prediction, reference : ndarray of bool
         Same shape; see the module for what is defined where one is empty.
-    spacing_mm : Sequence[float]
-        Voxel size along each axis.
+    spacing_mm : Sequence[float] or ndarray
+        Voxel size along each axis; or the step along each as the columns of a matrix, which may be
+        sheared.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def jaccard(prediction: Mask, reference: Mask) -> float:
     return overlap / (2 - overlap)
 
 
-def hausdorff95_mm(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> float:
+def hausdorff95_mm(prediction: Mask, reference: Mask, spacing_mm: Steps) -> float:
     """95th percentile of the surface distances, the larger of the two directions, as MONAI does.
 
     NaN where a mask is empty.
@@ -96,9 +97,7 @@ def hausdorff95_mm(prediction: Mask, reference: Mask, spacing_mm: Sequence[float
     return _percentile_95(*surface_distances_mm(prediction, reference, spacing_mm))
 
 
-def average_surface_distance_mm(
-    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
-) -> float:
+def average_surface_distance_mm(prediction: Mask, reference: Mask, spacing_mm: Steps) -> float:
     """Average over the voxels of both surfaces of the distance to the other one (ASSD).
 
     NaN where a mask is empty.
@@ -109,7 +108,7 @@ def average_surface_distance_mm(
 def surface_dice(
     prediction: Mask,
     reference: Mask,
-    spacing_mm: Sequence[float],
+    spacing_mm: Steps,
     *,
     tolerance_mm: float = TOLERANCE_MM,
 ) -> float:
@@ -139,9 +138,10 @@ def lesion_f1(prediction: Mask, reference: Mask) -> float:
     return 2 * found / total if total else 1.0
 
 
-def volume_ml(mask: Mask, spacing_mm: Sequence[float]) -> float:
+def volume_ml(mask: Mask, spacing_mm: Steps) -> float:
     """Volume in millilitres."""
-    return int(np.count_nonzero(mask)) * math.prod(spacing_mm) / 1000
+    voxel_mm3 = abs(float(np.linalg.det(_make_steps(spacing_mm))))
+    return int(np.count_nonzero(mask)) * voxel_mm3 / 1000
 
 
 def volume_difference_percent(prediction: Mask, reference: Mask) -> float:
@@ -152,7 +152,7 @@ def volume_difference_percent(prediction: Mask, reference: Mask) -> float:
 
 
 def surface_distances_mm(
-    prediction: Mask, reference: Mask, spacing_mm: Sequence[float]
+    prediction: Mask, reference: Mask, spacing_mm: Steps
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance of each surface voxel of one mask to the nearest surface voxel of the other.
 
@@ -163,8 +163,9 @@ def surface_distances_mm(
     ----------
     prediction, reference : ndarray of bool
         Same shape.
-    spacing_mm : Sequence[float]
-        Voxel size along each axis.
+    spacing_mm : Sequence[float] or ndarray
+        Voxel size along each axis; or the step along each as the columns of a matrix, which may be
+        sheared.
 
     Returns
     -------
@@ -204,8 +205,8 @@ def grow_box(
     )
 
 
-def _surface_points_mm(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """Voxel centres of the surface along the image's axes, shape (n, axes)."""
+def _surface_points_mm(mask: Mask, spacing_mm: Steps) -> NDArray[np.float64]:
+    """Voxel centres of the surface, shape (n, axes)."""
     box = bounding_box(mask)
     inner = np.pad(mask[box].astype(bool, copy=False), 1)
     core = (slice(1, -1),) * mask.ndim
@@ -216,7 +217,12 @@ def _surface_points_mm(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.fl
                 inside &= inner[(*core[:axis], step, *core[axis + 1 :])]
     start = np.array([part.start for part in box])
     places = np.argwhere(inner[core] & ~inside) + start
-    return np.asarray(places * np.asarray(spacing_mm), dtype=np.float64)
+    return np.asarray(places @ _make_steps(spacing_mm).T, dtype=np.float64)
+
+
+def _make_steps(spacing_mm: Steps) -> NDArray[np.float64]:
+    steps = np.asarray(spacing_mm, dtype=np.float64)
+    return np.diag(steps) if steps.ndim == 1 else steps
 
 
 def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,25 +82,26 @@ def resize(data: NDArray[Any], shape: Sequence[int]) -> Image:
 
 
 def resize_labels(labels: NDArray[Value], shape: Sequence[int]) -> NDArray[Value]:
-    """Resample the last three axes of a label map: each voxel takes the value at its centre.
+    """Resample a label map: each voxel takes the label of the largest share in it, as of an image.
+
+    Looking up the value at a voxel's centre would be biased: where two voxels become one, the
+    centre lies on their border, and taking either moves all labels by half a voxel.
 
     Parameters
     ----------
     labels : ndarray
-        Shape (..., X, Y, Z).
+        Shape (X, Y, Z).
     shape : Sequence[int]
 
     Returns
     -------
     ndarray
-        Shape (..., *shape); `labels` itself where nothing changes.
+        Shape `shape`; of equal shares the lowest label; `labels` itself where nothing changes.
     """
-    result = labels
-    for axis, size in enumerate(shape, start=labels.ndim - 3):
-        old = labels.shape[axis]
-        if size != old:
-            picks = ((2 * np.arange(size) + 1) * old) // (2 * size)
-            result = result.take(picks, axis=axis)
+    if labels.shape == tuple(shape):
+        return labels
+    values = np.unique(labels)
+    result: NDArray[Value] = values[resize_argmax(labels == values.reshape(-1, 1, 1, 1), shape)]
     return result
 
 

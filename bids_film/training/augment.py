@@ -104,9 +104,13 @@ def apply_spatial(
     labels : Tensor
         Shape (*patch).
     """
-    if augmentation.deformation.is_identity:
-        cut = crop_or_pad(image, patch, center=center)
-        return cut, _fill_background(crop_or_pad(labels, patch, center=center))
+    mirrored = augmentation.deformation.mirrored
+    if mirrored is not None:
+        image, labels = (
+            crop_or_pad(data, patch, center=center).flip([axis - len(patch) for axis in mirrored])
+            for data in (image, labels)
+        )
+        return image, _fill_background(labels)
     located = locate_sources(augmentation.deformation, patch, center=center)
     soft = labels.is_floating_point()
     sampled = sample_linear(labels, located) if soft else sample_nearest(labels, located)

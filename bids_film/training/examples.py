@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,8 @@ class Example:
     values : Mapping[str, str | float | None]
         Metadata.
     spacing_mm : tuple[float, float, float]
+    voxel_ml : float
+        Volume of a voxel.
     points : Mapping[int, ndarray]
         Channel to some of its voxels, int32, shape (n, 3); without channels that are empty.
     notes : tuple[str, ...]
@@ -54,6 +58,8 @@ class Example:
     shares : ndarray or None
         Share of each channel, background first, float16, shape (structures + 1, X, Y, Z); None
         where labels are taken as they are drawn.
+    slices : ndarray or None
+        Slices that were annotated, shape (n,); None where all were.
     """
 
     scan: Scan
@@ -62,9 +68,11 @@ class Example:
     annotated: NDArray[np.bool_]
     values: MetadataValues
     spacing_mm: tuple[float, float, float]
+    voxel_ml: float
     points: Mapping[int, NDArray[np.int32]]
     notes: tuple[str, ...] = ()
     shares: NDArray[np.float16] | None = None
+    slices: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,9 +121,13 @@ class ArrayStore:
         if self.folder is None or held_mb <= self.limit_mb:
             return array
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.npy"
-        np.save(path, array)
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+        # The name alone may be that of a scan of another dataset.
+        prefix = f"{name}_"
+        with NamedTemporaryFile(
+            dir=self.folder, prefix=prefix, suffix=".npy", delete=False
+        ) as file:
+            np.save(file, array)
+        mapped: NDArray[Any] = np.load(file.name, mmap_mode="r")
         return mapped
 
 
@@ -147,7 +159,7 @@ def load_examples(
     examples: list[Example] = []
     problems: list[str] = []
     held_mb = 0.0
-    for number, scan in enumerate(scans):
+    for scan in scans:
         try:
             example = load_example(scan, recipe, read=read)
         except ScanError as problem:
@@ -155,7 +167,7 @@ def load_examples(
             continue
         held_mb += (example.image.nbytes + example.labels.nbytes) / 2**20
         held_mb += 0 if example.shares is None else example.shares.nbytes / 2**20
-        examples.append(_store_example(example, store, f"{number:05d}_{scan.stem}", held_mb))
+        examples.append(_store_example(example, store, scan.stem, held_mb))
     if problems:
         listed = "\n  ".join(problems[:_LISTED_PROBLEMS])
         more = len(problems) - _LISTED_PROBLEMS
@@ -182,22 +194,21 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
     )
     labels = prepare_labels(to_channels(reference, recipe.label_table), prepared)
     names = [target.name for target in recipe.structures]
-    image = prepared.image.astype(np.float16)
-    shares = None if reference.shares is None else prepare_shares(reference.shares, prepared)
-    if recipe.data.labelled_slices_only:
-        labelled = labels.any(axis=(0, 1))
-        image, labels = image[..., labelled], labels[..., labelled]
-        shares = None if shares is None else shares[..., labelled]
+    slices = np.flatnonzero(labels.any(axis=(0, 1))) if recipe.data.labelled_slices_only else None
+    if slices is not None and not len(slices):
+        raise ScanError("no slice has a label, and [data] labelled_slices_only takes no other")
     return Example(
         scan=scan,
-        image=image,
+        image=prepared.image.astype(np.float16),
         labels=labels,
         annotated=np.array([name in reference.annotated for name in names]),
         values=resolve_values(scan, recipe.metadata_fields),
         spacing_mm=prepared.spacing_mm,
+        voxel_ml=volume.grid.voxel_volume_ml * math.prod(prepared.frame.shape) / labels.size,
         points=_pick_points(labels),
         notes=(*volume.notes, *reference.notes),
-        shares=shares,
+        shares=None if reference.shares is None else prepare_shares(reference.shares, prepared),
+        slices=slices,
     )
 
 

@@ -14,7 +14,7 @@ from bids_film.inference.engine import find_device, has_bfloat16
 from bids_film.inference.memory import keep_memory
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
-from bids_film.model.unet import FilmUNet, build_network
+from bids_film.model.unet import FilmUNet, build_network, place_network
 from bids_film.training.batches import Portion, stream_batches
 from bids_film.training.examples import Batch, Example
 from bids_film.training.label_maps import (
@@ -204,6 +204,10 @@ def _fit_in_team(
     )
     path = machine.output / f"{recipe.model.name}.safetensors"
     if team.is_first:
+        # Several processes gave the trained one norms that only work among them.
+        best = build_network(recipe.network_config, material.encoder.spans)
+        best.load_state_dict(state.best)
+        place_network(best, device).eval()
         record = {"data": dict(material.record), **describe_start(material.start)}
         header = make_header(
             recipe,
@@ -212,9 +216,9 @@ def _fit_in_team(
             state,
             run,
             volumes_ml=material.volumes_ml,
-            bfloat16_dice=round(_validate_by(measure_agreement, recipe, material)(network), 5),
+            bfloat16_dice=round(_validate_by(measure_agreement, recipe, material)(best), 5),
         )
-        save_checkpoint(path, header, network.cpu(), half_precision=True)
+        save_checkpoint(path, header, best.cpu(), half_precision=True)
         path.with_name(f"{recipe.model.name}.card.md").write_text(header.card, encoding="utf-8")
         write_curve(machine.output / f"{recipe.model.name}.curve.tsv", state)
     return path

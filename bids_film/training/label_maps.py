@@ -23,6 +23,7 @@ from bids_film.training.synthesis import SyntheticScan, prepare_label_map, synth
 from bids_film.training.synthesis_settings import SynthesisSettings
 
 _ISOTROPY = 1.05
+_HIGHEST_LABEL = 2**15 - 1
 _PROBE = (24, 24, 24)
 
 
@@ -106,7 +107,7 @@ def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
     Raises
     ------
     ScanError
-        Where its voxels are not of equal sides, or it is empty.
+        Where its voxels are not of equal sides, it is empty, or its labels are out of range.
     """
     volume = read(scan.path, labels=True)
     spacing = volume.grid.spacing_mm
@@ -117,6 +118,11 @@ def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
         )
     if not volume.data.any():
         raise ScanError(f"{scan.relative_path}: the label map is empty")
+    low, high = int(volume.data.min()), int(volume.data.max())
+    if low < 0 or high > _HIGHEST_LABEL:
+        raise ScanError(
+            f"{scan.relative_path}: expected labels from 0 to {_HIGHEST_LABEL}, got {low} to {high}"
+        )
     data = reorient(volume.data, plan_ras(volume.grid))
     return LabelMap(scan=scan, values=prepare_label_map(data), spacing_mm=float(np.mean(spacing)))
 

@@ -69,7 +69,7 @@ def train_network(
     Parameters
     ----------
     network : FilmUNet
-        Trained in place; holds the best weights at the end.
+        Trained in place; holds the best weights at the end, in evaluation mode.
     batches : Callable[[int], Iterator[Batch]]
         Gives the batches from a step on, ``accumulate`` of them a step; those of a step are always
         the same.
@@ -113,6 +113,7 @@ def train_network(
                 save_state(run.state_file, state, learner)
             window = _Window()
     network.load_state_dict(state.best)
+    network.eval()
     return state
 
 

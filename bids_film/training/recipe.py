@@ -43,6 +43,9 @@ __all__ = [
     "recipe_to_dict",
 ]
 
+_MOST_STRUCTURES = 255
+"""Labels of the examples are held as one byte a voxel."""
+
 _PALETTE = (
     "#e6550d", "#3182bd", "#31a354", "#756bb1", "#e7ba52", "#d6616b", "#17becf", "#8c6d31",
     "#9c9ede", "#637939", "#ce6dbd", "#636363",
@@ -227,6 +230,10 @@ def _to_plain(value: Any) -> Any:
 def _check_structures(structures: tuple[TargetStructure, ...], *, synthesis: bool) -> None:
     if not structures:
         raise UsageError("expected at least one [[structures]] table, got none")
+    if len(structures) > _MOST_STRUCTURES:
+        raise UsageError(
+            f"expected at most {_MOST_STRUCTURES} [[structures]], got {len(structures)}"
+        )
     _check_unique("structure index", [target.index for target in structures])
     _check_unique("structure name", [target.name for target in structures])
     _check_unique("structure abbreviation", [target.abbreviation for target in structures])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -90,11 +89,10 @@ def measure_examples(examples: Sequence[Example], recipe: Recipe) -> dict[str, t
     volumes: dict[str, list[float]] = {}
     for example in examples:
         counts = np.bincount(example.labels.ravel(), minlength=len(labels) + 1)
-        voxel_ml = math.prod(example.spacing_mm) / 1000
         for structure, annotated in zip(labels, example.annotated, strict=True):
             size = counts[list(labels.channels_of(structure.name))].sum()
             if annotated and size:
-                volumes.setdefault(structure.name, []).append(float(size) * voxel_ml)
+                volumes.setdefault(structure.name, []).append(float(size) * example.voxel_ml)
     return _find_limits(volumes)
 
 

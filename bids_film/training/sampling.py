@@ -113,10 +113,13 @@ class ExampleSampler:
         settings = self.augmentation
         if not settings.voxel_size:
             settings = replace(settings, voxel_size=example.spacing_mm[: len(self.patch)])
+        there = image.flatten(1).any(dim=1)
         image, labels = augment_example(
             image, labels, patch=self.patch, settings=settings, rng=rng, center=middle
         )
         if len(example.image) > 1:
+            # What changes intensities makes something of a companion that is missing.
+            image *= there.view(-1, *[1] * len(self.patch))
             image = withhold_companions(image, len(example.image), self.drop_companion, rng)
         told = self.examples[int(rng.integers(len(self.examples)))] if self.shuffled else example
         vector, known = self.mask.encode(told.values, rng)
@@ -147,6 +150,8 @@ def draw_center(
         )
     else:
         place = rng.uniform(0, 1, 3) * (shape - 1)
+        if example.slices is not None:
+            place[2] = rng.choice(example.slices)
     low = np.minimum((size - 1) / 2, (shape - 1) / 2)
     return tuple(np.clip(place, low, shape - 1 - low).tolist())
 
@@ -165,16 +170,20 @@ def cut_window(
     center : tuple[float, ...]
         Relative to the window.
     """
+    planar = len(patch) < len(center)
     starts = [max(0, int(c) - size) for c, size in zip(center, patch, strict=False)]
     stops = [int(c) + size + 2 for c, size in zip(center, patch, strict=False)]
-    window: tuple[slice | int, ...] = tuple(map(slice, starts, stops))
     middle = tuple(c - start for c, start in zip(center, starts, strict=False))
-    image = torch.from_numpy(np.array(example.image[(slice(None), *window)], dtype=np.float32))
-    labels = example.labels[None] if example.shares is None else example.shares
-    labels = labels[(slice(None), *window)]
-    if len(patch) < len(center):
-        (image,) = stack_neighbours(image, [round(center[-1])], neighbours)
-        labels = labels[..., round(center[-1])]
+    if planar:
+        place = round(center[-1])
+        starts.append(max(0, place - neighbours))
+        stops.append(place + neighbours + 1)
+    window = (slice(None), *map(slice, starts, stops))
+    image = torch.from_numpy(np.array(example.image[window], dtype=np.float32))
+    labels = (example.labels[None] if example.shares is None else example.shares)[window]
+    if planar:
+        (image,) = stack_neighbours(image, [place - starts[-1]], neighbours)
+        labels = labels[..., place - starts[-1]]
     if example.shares is None:
         return image, torch.from_numpy(np.array(labels[0])), middle
     return image, torch.from_numpy(np.array(labels, dtype=np.float32)), middle

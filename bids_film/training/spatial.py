@@ -73,10 +73,13 @@ class Deformation:
     elastic: Tensor | None = None
 
     @property
-    def is_identity(self) -> bool:
-        """Whether it takes every voxel from where it is asked for."""
-        straight = np.array_equal(np.asarray(self.matrix), np.eye(len(self.matrix)))
-        return self.elastic is None and straight and not any(self.shift)
+    def mirrored(self) -> tuple[int, ...] | None:
+        """Axes that it mirrors, where it does nothing else to the voxels; None where it does."""
+        matrix = np.asarray(self.matrix)
+        straight = np.array_equal(np.abs(matrix), np.eye(len(matrix)))
+        if self.elastic is not None or not straight or any(self.shift):
+            return None
+        return tuple(np.flatnonzero(matrix.diagonal() < 0).tolist())
 
 
 def draw_deformation(
@@ -205,7 +208,7 @@ def flat_index(located: Tensor, shape: Sequence[int], *, reach: int = 0) -> Tens
     """
     index = torch.zeros(located.shape[1:], dtype=torch.int32)
     for axis, size in enumerate(shape):
-        nearest = (located[axis] - reach / 2).round_().clamp_(0, size - 1 - reach)
+        nearest = (located[axis] + (1 - reach) / 2).floor_().clamp_(0, size - 1 - reach)
         index = index.mul_(size).add_(nearest.to(torch.int32))
     return index.view(-1)
 

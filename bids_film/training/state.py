@@ -22,6 +22,7 @@ from bids_film.domain.errors import InputError
 from bids_film.model.unet import FilmUNet
 
 _KEY = "bids_film_training"
+_CUDA = "random_cuda"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +76,9 @@ def save_state(path: Path, state: RunState, learner: Learner) -> None:
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()
         }
     tensors["random"] = torch.get_rng_state()
+    device = _find_cuda(learner)
+    if device is not None:
+        tensors[_CUDA] = torch.cuda.get_rng_state(device)
     header = {
         "recipe_hash": state.recipe_hash,
         "step": state.step,
@@ -127,6 +131,15 @@ def _restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
     learner.averaged.load_state_dict(_part(tensors, "averaged."))
     _restore_optimizer(learner.optimizer, _part(tensors, "optimizer."))
     torch.set_rng_state(tensors["random"])
+    device = _find_cuda(learner)
+    if device is not None and _CUDA in tensors:
+        torch.cuda.set_rng_state(tensors[_CUDA], device)
+
+
+def _find_cuda(learner: Learner) -> torch.device | None:
+    """Find the GPU whose own random numbers dropout takes."""
+    device = next(learner.network.parameters()).device
+    return device if device.type == "cuda" else None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

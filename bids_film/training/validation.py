@@ -43,12 +43,15 @@ class Case:
         Which structures were annotated.
     values : Mapping[str, str | float | None]
         Metadata.
+    slices : ndarray or None
+        Slices that were annotated, shape (n,); None where all were.
     """
 
     image: NDArray[Any]
     labels: NDArray[np.uint8]
     annotated: Sequence[bool]
     values: MetadataValues
+    slices: NDArray[np.intp] | None = None
 
 
 def make_case(example: Example) -> Case:
@@ -58,6 +61,7 @@ def make_case(example: Example) -> Case:
         labels=example.labels,
         annotated=tuple(example.annotated.tolist()),
         values=example.values,
+        slices=example.slices,
     )
 
 
@@ -99,8 +103,7 @@ def check_cases(cases: Sequence[Case], labels: LabelTable) -> None:
     InputError
         Where none of the scans has a voxel of a structure that was annotated.
     """
-    nothing = np.zeros((), dtype=np.uint8)
-    if not any(_score(nothing, case, labels) for case in cases):
+    if not any(_score(np.zeros_like(case.labels), case, labels) for case in cases):
         raise InputError(
             f"none of {len(cases)} validation scans has a voxel of an annotated structure",
             hint="check their label files, or choose other scans by [split]",
@@ -154,15 +157,20 @@ def measure_agreement(
 
 def _score(predicted: NDArray[np.uint8], case: Case, labels: LabelTable) -> dict[str, float]:
     result = {}
+    truth_labels = case.labels
+    if case.slices is not None:
+        truth_labels = truth_labels[..., case.slices]
+        predicted = predicted[..., case.slices]
     for structure, annotated in zip(labels, case.annotated, strict=True):
         channels = labels.channels_of(structure.name)
-        found, truth = np.isin(predicted, channels), np.isin(case.labels, channels)
+        found, truth = np.isin(predicted, channels), np.isin(truth_labels, channels)
         total = int(found.sum()) + int(truth.sum())
         if annotated and total:
             result[structure.name] = 2 * int((found & truth).sum()) / total
     return result
 
 
+@torch.inference_mode()
 def _segment(
     network: FilmUNet,
     case: Case,

@@ -20,6 +20,7 @@ from bids_film.models import find_model
 from bids_film.training.labels import find_labels
 from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
 from bids_film.training.selection import keep_present
+from bids_film.training.splits import find_value
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import read_evaluation
 from bids_film.workflow.folders import check_folders
@@ -30,6 +31,7 @@ from bids_film.workflow.measure import (
     load_engine,
     measure_model,
     measure_outputs,
+    name_dataset,
 )
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
@@ -70,15 +72,18 @@ def run_evaluate(options: Options) -> ExitCode:
     header = read_header(model)
     recipe = _find_recipe(options, header)
     other = read_evaluation(options.compare_with) if options.compare_with else []
-    level_of = _read_levels(options, header) if options.by else {}
+    find_level = _find_levels(options, header) if options.by else _find_no_level
     seen = SeenScans(header, recipe)
+
+    def describe(scan: Scan) -> Row:
+        part = {"part": seen.part_of(scan) or "other"}
+        return {**name_dataset(scan, options.bids_dir), **part, **find_level(scan)}
+
     if options.part:
         items = list(_list_part(options, model, header, recipe, seen))
     else:
         items = list(_list_outputs(options, header, recipe))
-    measured, failed = _measure_all(items, seen)
-    for entry in measured:
-        entry.row.update(level_of.get(str(entry.row["participant_id"]), {}))
+    measured, failed = _measure_all(items, describe)
     path = write_evaluation(measured, other, options, header)
     sys.stdout.write(f"{path}: {len(items) - failed} scans, {failed} failed\n")
     return ExitCode.SCANS_FAILED if failed else ExitCode.DONE
@@ -129,7 +134,9 @@ def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iter
         )
 
 
-def _measure_all(items: Sequence[Item], seen: SeenScans) -> tuple[list[Measured], int]:
+def _measure_all(
+    items: Sequence[Item], describe: Callable[[Scan], Row]
+) -> tuple[list[Measured], int]:
     result: list[Measured] = []
     failed = 0
     for number, item in enumerate(items, start=1):
@@ -139,15 +146,20 @@ def _measure_all(items: Sequence[Item], seen: SeenScans) -> tuple[list[Measured]
             failed += 1
             sys.stderr.write(f"error: {item.path}: {error}\n")
             continue
-        part = seen.part_of(item.scan)
-        result += [replace(entry, row={**entry.row, "part": part or "other"}) for entry in found]
+        told = describe(item.scan)
+        part = told["part"]
+        result += [replace(entry, row={**entry.row, **told}) for entry in found]
         dice = ", ".join(f"{entry.row['structure']} {entry.row['dice']:.3f}" for entry in found)
-        used = f" (used for {part} of the model)" if part else ""
+        used = "" if part == "other" else f" (used for {part} of the model)"
         sys.stdout.write(f"[{number}/{len(items)}] {item.path} Dice: {dice}{used}\n")
     return result, failed
 
 
-def _read_levels(options: Options, header: ModelHeader) -> dict[str, Row]:
+def _find_no_level(_scan: Scan) -> Row:
+    return {}
+
+
+def _find_levels(options: Options, header: ModelHeader) -> Callable[[Scan], Row]:
     """Read the column of ``--by`` from ``participants.tsv``; the model's fields are known anyway.
 
     Raises
@@ -157,13 +169,20 @@ def _read_levels(options: Options, header: ModelHeader) -> dict[str, Row]:
     """
     fields = [field.name for field in header.encoder.fields]
     if options.by in fields:
-        return {}
+        return _find_no_level
     path = options.bids_dir / "participants.tsv"
     table = read_table(path, required="participant_id") if path.exists() else None
     columns = table.columns if table else ()
     check_key(options.by, [*fields, *columns], where=f"--by, for {header.name} and {path}")
     rows = index_rows(table, [("participant_id", "sub-")]) if table else {}
-    return {f"sub-{label}": {options.by: row.values[options.by]} for (label,), row in rows.items()}
+
+    def find_level(scan: Scan) -> Row:
+        if scan.dataset_root != options.bids_dir:
+            return {options.by: find_value(scan, options.by)}
+        row = rows.get((scan.participant,))
+        return {options.by: row.values[options.by]} if row else {}
+
+    return find_level
 
 
 def _find_recipe(options: Options, header: ModelHeader) -> Recipe:

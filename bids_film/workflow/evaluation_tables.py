@@ -19,6 +19,9 @@ _PRINTED = ("dice", "hd95_mm")
 COLUMNS = {
     "participant_id": Column(description="Participant label with its prefix"),
     "scan": Column(description="Path of the scan relative to the input dataset"),
+    "dataset": Column(
+        description="Folder of its dataset relative to the input dataset, if another"
+    ),
     "part": Column(
         description="What the model used the scan for: training, validation, or other (nothing)"
     ),

@@ -13,6 +13,7 @@ from bids_film.derivatives.atomic import check_writable, write_text_atomically
 from bids_film.domain.errors import ExitCode, InputError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.evaluation.experiment import compare_arms, summarise_arms
+from bids_film.evaluation.summary import identify_scan
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
 from bids_film.model.header import hash_file, read_header
@@ -29,7 +30,13 @@ from bids_film.workflow.evaluation_tables import (
     summary_row,
 )
 from bids_film.workflow.folders import run_folder
-from bids_film.workflow.measure import Condition, find_conditions, load_engine, measure_model
+from bids_film.workflow.measure import (
+    Condition,
+    find_conditions,
+    load_engine,
+    measure_model,
+    name_dataset,
+)
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.tables import Column, Row, write_table
@@ -101,13 +108,13 @@ def _run_arms(
     options: Options,
 ) -> list[Row]:
     by = recipe.experiment.by
-    levels = {scan.relative_path: find_value(scan, by) for scan in evaluated} if by else {}
+    levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
     rows: list[Row] = []
     for arm, own in arms.items():
         with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, recipe, options):
-                    level = {by: levels.get(str(row["scan"]))} if by and by not in row else {}
+                    level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
                     rows.append({"arm": arm, "seed": seed, **row, "part": "other", **level})
     return rows
 
@@ -159,11 +166,16 @@ def _evaluate(
     path = model.with_name("evaluation.tsv")
     digest = hash_file(model)
     rows = _read_rows(path) if path.exists() else []
-    if _are_of(rows, digest, scans, conditions):
+    if _are_of(rows, digest, [_identify(scan, options) for scan in scans], conditions):
         return rows
     engine = load_engine(model, options)
     measured = [
-        {**entry.row, "condition": entry.condition, "model": digest}
+        {
+            **entry.row,
+            **name_dataset(scan, options.bids_dir),
+            "condition": entry.condition,
+            "model": digest,
+        }
         for scan in scans
         for entry in measure_model(engine, scan, recipe, conditions=conditions)
     ]
@@ -177,16 +189,20 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     return [dict(row.values) for row in read_table(path, required="scan").rows]
 
 
+def _identify(scan: Scan, options: Options) -> tuple[str, str]:
+    return identify_scan({"scan": scan.relative_path, **name_dataset(scan, options.bids_dir)})
+
+
 def _are_of(
     rows: Sequence[Mapping[str, Any]],
     digest: str,
-    scans: Sequence[Scan],
+    scans: Sequence[tuple[str, str]],
     conditions: Sequence[Condition],
 ) -> bool:
     """Whether rows are of this model, on these scans, under these conditions."""
     return (
         {row.get("model") for row in rows} == {digest}
-        and {row["scan"] for row in rows} == {scan.relative_path for scan in scans}
+        and {identify_scan(row) for row in rows} == set(scans)
         and {row.get("condition") for row in rows} == {condition.name for condition in conditions}
     )
 

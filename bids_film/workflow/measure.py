@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -239,6 +240,13 @@ class SeenScans:
         return ""
 
 
+def name_dataset(scan: Scan, bids_dir: Path) -> Row:
+    """Say which dataset a scan is of, where it is not the first one."""
+    if scan.dataset_root == bids_dir:
+        return {}
+    return {"dataset": os.path.relpath(scan.dataset_root, bids_dir)}
+
+
 def describe_scan(scan: Scan, path: str, values: Mapping[str, str | float | None]) -> Row:
     """Identify a scan in a table, with what is known of it."""
     known = {name: UNKNOWN if value is None else value for name, value in values.items()}
@@ -277,7 +285,7 @@ def compare_labels(
         reliability = count_reliability(sum(maps) * compared, true) if maps else None
         row = {
             "structure": structure.name,
-            **measure_structure(found, true, grid.spacing_mm),
+            **measure_structure(found, true, grid.affine[:3, :3]),
             "ece": reliability.ece if reliability else None,
         }
         yield Measured(row=row, reliability=reliability)

@@ -10,6 +10,9 @@ from pathlib import Path
 from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.tables import format_text
 
+_SMALL = 1e-4
+"""Below, as p values are, six digits after the point are too few."""
+
 Cell = str | float | None
 Row = dict[str, Cell]
 """Column to cell; what a row does not have is ``n/a``."""
@@ -57,4 +60,6 @@ def _format_cell(value: Cell) -> str:
         return "n/a"
     if isinstance(value, str):
         return format_text(value)
+    if 0 < abs(value) < _SMALL:
+        return f"{value:.3g}"
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -61,6 +61,12 @@ def test_seeds_are_averaged_before_anything_is_counted() -> None:
     assert mean["hd95_mm"] == 3.0, "the seed without a distance does not count"
 
 
+def test_scans_of_two_datasets_are_not_averaged_like_seeds() -> None:
+    rows = make_rows(seeds=[1])
+    both = rows + [{**row, "dataset": "../other"} for row in rows]
+    assert len(average_seeds(both)) == len(both)
+
+
 def test_each_arm_is_summarised_under_each_condition_with_its_spread_over_seeds() -> None:
     lines = summarise_arms(make_rows())
     film, constant = find(lines, "film"), find(lines, "constant")

@@ -46,6 +46,24 @@ def test_few_numbers_are_levels_in_their_order_and_many_are_halved() -> None:
     assert find_levels(many, "age") == (["up to 24.5"] * 5 + ["above 24.5"] * 5 + ["n/a"])
 
 
+def test_scans_and_people_of_two_datasets_are_told_apart() -> None:
+    rows = [make_row(n, 0.3) for n in range(3)]
+    rows += [make_row(n, 0.6, dataset="../other") for n in range(3)]
+    (line,) = [line for line in summarise(rows) if line.measure == "dice"]
+    assert (line.interval.scans, line.interval.participants) == (6, 6)
+    found = {line.measure: line for line in compare(rows, rows)}
+    assert (found["dice"].first, found["dice"].second) == pytest.approx((0.45, 0.45))
+    assert found["dice"].test.difference.mean == 0
+    assert found["dice"].test.pairs == 6
+
+
+def test_means_are_of_the_scans_on_which_both_have_a_value() -> None:
+    first = [make_row(n, 0.5, hd95_mm=value) for n, value in enumerate([4, 4, 4, 40])]
+    second = [make_row(n, 0.5, hd95_mm=value) for n, value in enumerate([5, 5, 5, math.nan])]
+    (line,) = [line for line in compare(first, second) if line.measure == "hd95_mm"]
+    assert (line.first, line.second, line.test.difference.mean) == (4, 5, 1)
+
+
 def test_models_are_compared_on_what_both_have() -> None:
     first = [make_row(n, 0.5) for n in range(8)]
     second = [make_row(n, 0.6 + n / 100) for n in range(2, 10)]

@@ -166,6 +166,20 @@ def test_volumes_are_in_millilitres_and_percent_of_the_reference() -> None:
     assert volume_difference_percent(make_cube(size=6), make_cube(size=3)) == pytest.approx(700)
 
 
+def test_under_a_sheared_affine_volumes_and_distances_are_those_of_the_world() -> None:
+    one, other = make_cube((5, 5, 5)), make_cube((5, 5, 7))
+    tilted = np.diag(SPACING)
+    tilted[1, 2] = 4.0
+    found = measure_structure(one, other, tilted)
+    assert found["volume_ml"] == pytest.approx(6**3 * abs(np.linalg.det(tilted)) / 1000)
+    step = np.hypot(4.0, 3.0)
+    alone = np.zeros((9, 9, 9), bool)
+    alone[4, 4, 4] = True
+    assert hausdorff95_mm(alone, np.roll(alone, 1, axis=2), tilted) == pytest.approx(step)
+    straight = measure_structure(one, other, SPACING)
+    assert measure_structure(one, other, np.diag(SPACING)) == pytest.approx(straight)
+
+
 def test_masks_of_different_shapes_are_refused() -> None:
     one, other = np.ones((2, 2, 2), bool), np.ones((1, 2, 2), bool)
     for compare in (dice, jaccard, volume_difference_percent):

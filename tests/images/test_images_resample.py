@@ -135,15 +135,26 @@ def test_a_resized_image_lies_where_the_resized_affine_says() -> None:
 
 
 @given(shapes, shapes)
-def test_labels_take_the_voxel_in_which_their_centre_lies(
+def test_labels_take_what_has_the_largest_share(
     old: tuple[int, int, int], new: tuple[int, int, int]
 ) -> None:
-    labels = np.arange(np.prod(old), dtype=np.int16).reshape(old)
+    labels = np.random.default_rng(0).choice([0, 7, 300], old).astype(np.int16)
     result = resize_labels(labels, new)
     assert result.shape == new
     assert result.dtype == labels.dtype
-    picks = [((2 * np.arange(b) + 1) * a) // (2 * b) for a, b in zip(old, new, strict=True)]
-    np.testing.assert_array_equal(result, labels[np.ix_(*picks)])
+    shares = np.stack([resize(labels == value, new) for value in (0, 7, 300)])
+    own = np.take_along_axis(shares, np.searchsorted([0, 7, 300], result)[None], axis=0)[0]
+    np.testing.assert_allclose(own, shares.max(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [50, 25, 75, 67, 200, 150])
+def test_labels_do_not_move(size: int) -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(100)] * 3, indexing="ij"))
+    center = np.array([43.3, 52.1, 47.7]).reshape(3, 1, 1, 1)
+    ball = (((grid - center) ** 2).sum(axis=0) < 30**2).astype(np.uint8)
+    found = np.argwhere(resize_labels(ball, (size,) * 3)).mean(axis=0)
+    expected = (np.argwhere(ball).mean(axis=0) + 0.5) * size / 100 - 0.5
+    np.testing.assert_allclose(found, expected, atol=0.05)
 
 
 @given(st.integers(1, 12), st.integers(1, 6))

@@ -109,6 +109,7 @@ def make_example(
         annotated=np.array(annotated),
         values=values,
         spacing_mm=(1.0, 1.0, 1.0),
+        voxel_ml=0.001,
         points={channel: np.argwhere(labels == channel).astype(np.int32) for channel in channels},
     )
 

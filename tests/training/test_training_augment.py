@@ -141,6 +141,20 @@ def test_only_allowed_axes_are_mirrored() -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("patch", [(24, 24), (24, 21), (16, 16)])
+def test_mirroring_loses_no_voxel(patch: tuple[int, int]) -> None:
+    labels = torch.arange(1, 21 * 21 + 1).reshape(21, 21)
+    settings = replace(NONE, flip_axes=(0, 1))
+    for seed in range(8):
+        image, target = augment_example(
+            labels[None].float(), labels, patch=patch, settings=settings,
+            rng=np.random.default_rng(seed), center=None,
+        )  # fmt: skip
+        assert torch.equal(image[0].long(), target)
+        inside = target[target > 0]
+        assert len(inside.unique()) == len(inside) == min(patch[0], 21) * min(patch[1], 21)
+
+
 def test_rotation_turns_space_and_not_the_grid() -> None:
     rigid = replace(NONE, affine_probability=1, scale=(1, 1), anisotropy=1, shear=0)
     size = np.array([1.0, 1.0, 4.0])

@@ -165,6 +165,24 @@ def test_arrays_beyond_the_memory_limit_lie_in_files(dataset: Dataset, tmp_path:
         assert np.array_equal(one.labels, other.labels)
 
 
+def test_scans_of_one_name_in_two_datasets_are_both_kept_in_files(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    store = ArrayStore(folder=tmp_path / "work", limit_mb=0)
+    other = Dataset(tmp_path / "other")
+    for volume in other.volumes.values():
+        volume.data[...] = volume.data[::-1]
+    kept = [
+        load_examples(some.scans, make_recipe(), read=some.read, store=store)
+        for some in (dataset, other)
+    ]
+    plain = load_examples(dataset.scans, make_recipe(), read=dataset.read)
+    assert not np.array_equal(kept[1][0].labels, plain[0].labels)
+    for one, expected in zip(kept[0], plain, strict=True):
+        assert np.array_equal(one.image, expected.image)
+        assert np.array_equal(one.labels, expected.labels)
+
+
 def test_all_scans_that_cannot_be_used_are_named_at_once(dataset: Dataset) -> None:
     def refuse(path: Path, *, labels: bool = False) -> Volume:
         raise ScanError(f"{path.name} is truncated")
@@ -206,6 +224,7 @@ def make_example() -> Example:
         annotated=np.array([True]),
         values={"suffix": "T2starw"},
         spacing_mm=(1.0, 1.0, 3.0),
+        voxel_ml=0.003,
         points={1: places},
     )
 
@@ -324,6 +343,26 @@ def test_a_patch_of_slices_comes_with_its_neighbours_and_companions() -> None:
     assert image.shape == (6, *labels.shape)
     x, y = (int(c) for c in middle)
     assert image[:, x, y].tolist() == [4, 5, 5, 104, 105, 105]
+
+
+def test_slices_without_labels_are_not_drawn_but_are_neighbours() -> None:
+    labelled = np.array([1, 4])
+    example, rng = replace(make_example(), slices=labelled, points={}), np.random.default_rng(0)
+    drawn = {round(draw_center(example, (8, 8), rng, foreground=0.0)[2]) for _ in range(40)}
+    assert drawn == set(labelled.tolist())
+    image, _, _ = cut_window(example, (8, 8), (20.0, 10.0, 4.0), neighbours=1)
+    assert image[:, 0, 0].tolist() == [3, 4, 5]
+
+
+def test_a_companion_that_is_missing_stays_zero_whatever_is_changed() -> None:
+    example = make_example()
+    two = replace(example, image=np.concatenate([example.image, 0 * example.image]))
+    augmentation = replace(PRESETS["strong"], levels_probability=1, noise_probability=1)
+    sampler = ExampleSampler(
+        examples=[two], mask=make_mask(), augmentation=augmentation, patch=(16, 16)
+    )
+    for seed in range(8):
+        assert not bool(sampler.draw(np.random.default_rng(seed)).image[1].any())
 
 
 def test_companions_are_withheld_as_often_as_asked_for_and_the_scan_never() -> None:

@@ -114,6 +114,23 @@ def test_without_the_metadata_it_cannot_be_learned(machine: Machine, conditionin
     assert max(validation_dice(path)) < 0.75
 
 
+@pytest.mark.parametrize("freeze", [0.5, 1.0])
+def test_the_model_is_the_network_that_was_validated_also_when_asked_for_again(
+    machine: Machine, freeze: float
+) -> None:
+    recipe = make_recipe(training={"steps": 40, "freeze_norm_from": freeze})
+    path = fit_to_examples(recipe, make_halves(), [], machine)
+    best = {
+        name.removeprefix("best."): value.half()
+        for name, value in load_file(path.with_name("tiny.state.safetensors")).items()
+        if name.startswith("best.") and value.is_floating_point()
+    }
+    for _ in range(2):
+        saved = load_file(path)
+        assert all(torch.equal(saved[name].half(), value) for name, value in best.items())
+        assert fit_to_examples(recipe, make_halves(), [], machine) == path
+
+
 def test_a_withheld_field_still_gives_an_answer(machine: Machine) -> None:
     recipe = make_recipe(metadata={"fields": ["MagneticFieldStrength"], "drop_probability": 0.3})
     path = fit_to_examples(recipe, make_halves(), [], machine)

@@ -147,6 +147,7 @@ def test_metadata_vary_as_widely_as_the_scans_do(label_map: LabelMap) -> None:
     [
         (make_head(), (3.0, 3.0, 5.0), "voxels of equal sides"),
         (np.zeros(SHAPE, np.int32), (3.0, 3.0, 3.0), "empty"),
+        (make_head() + 65536, (3.0, 3.0, 3.0), "labels from 0 to 32767"),
     ],
 )
 def test_label_maps_that_cannot_be_drawn_from_are_refused(

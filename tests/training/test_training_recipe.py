@@ -84,6 +84,7 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("model", {"name": "my model"}, "letters and digits"),
         ("model", {}, "missing name"),
         ("structures", [], "at least one"),
+        ("structures", [make_structure(index=n) for n in range(1, 257)], "at most 255"),
         ("structures", [make_structure(labels="")], "labels"),
         ("structures", [make_structure(labels="{foldr}/x.nii.gz")], "did you mean 'folder'"),
         ("structures", [make_structure(labels="labels.nii.gz")], "same file for every scan"),

@@ -74,6 +74,18 @@ def test_a_structure_that_was_not_annotated_does_not_count() -> None:
     }
 
 
+def test_slices_that_were_not_annotated_do_not_count() -> None:
+    labels = np.zeros((2, 2, 4), np.uint8)
+    labels[:, 0, :2] = 1
+    image = np.where(labels > 0, 1, 0)[None].astype(np.float32)
+    image[..., 2:] = 1
+    case = Case(
+        image=image, labels=labels, annotated=(True, True), values=KNOWN, slices=np.arange(2)
+    )
+    assert validate(case) == {"cord": 1.0}
+    check_cases([case], LABELS)
+
+
 def test_a_scan_without_a_structure_counts_only_where_one_is_found() -> None:
     clean, wrong = make_case_of([1, 0], [1, 0]), make_case_of([2, 0], [1, 0])
     assert validate(clean) == {"cord": 1.0}

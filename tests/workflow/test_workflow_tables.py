@@ -149,3 +149,9 @@ def test_cells_keep_to_their_cell_and_start_no_formula(tmp_path: Path) -> None:
     first, second = read_table(tmp_path / "table.tsv")
     assert first == {"text": "a b c", "formula": "'=1+1", "nan": "n/a", "number": "0.333333"}
     assert set(second.values()) == {"n/a"}
+
+
+def test_small_numbers_are_no_zeros(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.tsv", {"p": Column(description="p")}, [{"p": 3e-7}, {"p": 0.0}])
+    small, zero = read_table(tmp_path / "table.tsv")
+    assert (float(small["p"]), zero["p"]) == (3e-7, "0")
