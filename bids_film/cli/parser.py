@@ -258,7 +258,8 @@ def _add_output(parser: Parser) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="print what would run and the metadata found for each scan, and end",
+        help="print what would run and the metadata found for each scan, and end (participant, "
+        "train, experiment)",
     )
     group.add_argument(
         "--force", action="store_true", help="segment again what is already done and unchanged"

@@ -16,7 +16,7 @@ from bids_film.domain.volume import Volume
 from bids_film.images.frame import paste
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
-from bids_film.inference.ensembling import ONCE, Ensemble, predict_mean
+from bids_film.inference.ensembling import ONCE, Ensemble, check_ensemble, predict_mean
 from bids_film.inference.memory import keep_memory
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
@@ -134,7 +134,8 @@ class Engine:
         ModelFileError
             Where the file is not a model.
         UsageError
-            Where the device is not there.
+            Where the device is not there, or the network was trained without the dropout that the
+            ensemble asks for.
         """
         if threads:
             torch.set_num_threads(threads)
@@ -142,6 +143,7 @@ class Engine:
         if chosen.type == "cpu":
             keep_memory()
         header, network = load_checkpoint(path)
+        check_ensemble(ensemble, network)
         found = find_precision(precision, chosen, header)
         return cls(header, network, device=chosen, precision=found, ensemble=ensemble)
 

@@ -71,11 +71,6 @@ def predict_mean(
     -------
     Tensor
         Shape (structures + 1, X, Y, Z).
-
-    Raises
-    ------
-    UsageError
-        Where dropout is asked of a network that was trained without.
     """
     if ensemble.kind == "none":
         return predict(image)
@@ -118,19 +113,33 @@ def _average(parts: Iterator[Tensor], count: int) -> Tensor:
     return total
 
 
-@contextmanager
-def _dropping(network: nn.Module) -> Iterator[None]:
-    """Let dropout work as in training, with chance of its own."""
-    layers = [
-        module
-        for module in network.modules()
-        if isinstance(module, nn.Dropout2d | nn.Dropout3d) and module.p > 0
-    ]
-    if not layers:
+def check_ensemble(ensemble: Ensemble, network: nn.Module) -> None:
+    """Refuse passes that a network cannot make.
+
+    Raises
+    ------
+    UsageError
+        Where dropout is asked of a network that was trained without.
+    """
+    if ensemble.kind == "dropout" and not _find_dropout(network):
         raise UsageError(
             "--ensemble dropout: the model was trained without dropout",
             hint="--ensemble augment works with every model",
         )
+
+
+def _find_dropout(network: nn.Module) -> list[nn.Module]:
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.Dropout2d | nn.Dropout3d) and module.p > 0
+    ]
+
+
+@contextmanager
+def _dropping(network: nn.Module) -> Iterator[None]:
+    """Let dropout work as in training, with chance of its own."""
+    layers = _find_dropout(network)
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(_SEED)

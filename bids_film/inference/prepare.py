@@ -54,7 +54,8 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
     ScanError
         Where the image has no contrast, or would be absurdly large.
     """
-    plan = plan_ras(volume.grid, plane=preprocessing.plane)
+    planar = len(preprocessing.patch) == 2  # noqa: PLR2004 (slices)
+    plan = plan_ras(volume.grid, plane=preprocessing.plane if planar else "axial")
     contrasts = [
         None if contrast is None else reorient(contrast.data, plan)
         for contrast in (volume, *volume.companions)

@@ -168,6 +168,8 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
+        if not path.is_symlink():
+            raise MetadataError(f"{path} is not there.") from error
         raise MetadataError(
             f"{path} is a link to a file that is not there.",
             hint=f"Its content was not fetched: datalad get {path}",

@@ -103,7 +103,8 @@ class Encoder:
                 raise MetadataError(
                     f"none of the {len(rows)} training scans has a usable value of the metadata "
                     f"field {entry.name!r}",
-                    hint="leave it out of the recipe's fields, or supply it with --metadata-file",
+                    hint="leave it out of the recipe's fields, or give it in the sidecars or in "
+                    "participants.tsv",
                 )
             if isinstance(entry, CategoricalField):
                 fitted.append(fit_levels(entry, [str(value) for value in seen]))

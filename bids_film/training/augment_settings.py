@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from bids_film.domain.errors import UsageError
 from bids_film.training.spatial import DeformationSettings, Range
 
 
@@ -72,6 +73,16 @@ class AugmentSettings(DeformationSettings):
     slice_factor: Range = (2.0, 5.0)
     ghost_probability: float = 0.0
     ghost_amount: Range = (0.05, 0.3)
+
+    def __post_init__(self) -> None:
+        # A dataclass with slots is another class than the one that super() would look for.
+        DeformationSettings.__post_init__(self)
+        if not set(self.flip_axes) <= {0, 1, 2}:
+            raise UsageError(f"flip_axes: expected axes from 0 to 2, got {list(self.flip_axes)}")
+        for name in ("gamma_inverted", "remap_monotone", "noise_rician", "blur_uneven"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name}: expected a number from 0 to 1, got {share}")
 
 
 PRESETS: Mapping[str, AugmentSettings] = MappingProxyType(

@@ -11,6 +11,8 @@ from bids_film.domain.errors import UsageError
 
 Changes = Mapping[str, Any]
 
+_WHICH_SCANS = ("images", "also", "exclude")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArmSettings:
@@ -21,7 +23,8 @@ class ArmSettings:
     name : str
         Letters, digits and hyphens.
     data, metadata, preprocessing, postprocessing, network, augmentation, training : Mapping
-        Keys of these sections that are other than in the recipe.
+        Keys of these sections that are other than in the recipe; an augmentation with a preset
+        begins with that.
     structures : tuple[Mapping, ...]
         In the place of all those of the recipe, whose labels remain what results are compared with.
     """
@@ -44,6 +47,13 @@ class ArmSettings:
                 hint="it becomes the name of a folder",
             )
 
+        for key in self.data:
+            if key in _WHICH_SCANS:
+                raise UsageError(
+                    f"[[experiment.arms]] {self.name}: data.{key} cannot differ between arms",
+                    hint="all arms share one split; give it in [data] of the recipe",
+                )
+
     def change(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Apply the changes to a recipe in plain values."""
         changed = dict(recipe)
@@ -51,6 +61,8 @@ class ArmSettings:
             value = getattr(self, item.name)
             if item.name == "structures":
                 changed["structures"] = list(value) or recipe["structures"]
+            elif item.name == "augmentation" and "preset" in value:
+                changed["augmentation"] = dict(value)
             elif item.name != "name" and value:
                 changed[item.name] = {**recipe.get(item.name, {}), **value}
         return changed

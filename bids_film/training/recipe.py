@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_film.domain.errors import MetadataError, UsageError
 from bids_film.domain.labels import LabelTable, Structure
-from bids_film.domain.patterns import check_pattern
 from bids_film.domain.records import check_key, from_mapping
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.fields import Field, field_from_dict
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.training.augment import PRESETS, AugmentSettings
 from bids_film.training.experiment_settings import ExperimentSettings
+from bids_film.training.recipe_checks import (
+    check_axes,
+    check_patch,
+    check_slices,
+    check_structures,
+    check_synthetic,
+    check_unique,
+)
 from bids_film.training.settings import (
     DataSettings,
     MetadataSettings,
@@ -38,13 +45,11 @@ __all__ = [
     "TargetStructure",
     "TrainingSettings",
     "describe_training",
+    "holds_recipe",
     "read_recipe",
     "recipe_from_dict",
     "recipe_to_dict",
 ]
-
-_MOST_STRUCTURES = 255
-"""Labels of the examples are held as one byte a voxel."""
 
 _PALETTE = (
     "#e6550d", "#3182bd", "#31a354", "#756bb1", "#e7ba52", "#d6616b", "#17becf", "#8c6d31",
@@ -77,14 +82,16 @@ class Recipe:
     experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
 
     def __post_init__(self) -> None:
-        _check_structures(self.structures, synthesis=self.synthesis is not None)
-        _check_patch(self.preprocessing, self.network_config)
+        check_structures(self.structures, synthesis=self.synthesis is not None)
+        check_patch(self.preprocessing, self.network_config)
+        check_axes(self.augmentation, self.network.dimensions)
+        check_slices(self.data, self.network)
         for name in self.postprocessing.keep_largest:
             names = [target.name for target in self.structures]
             check_key(name, names, where="[postprocessing] keep_largest")
         if self.synthesis is not None:
-            _check_synthesis(self.preprocessing, self.network_config)
-        _check_unique("metadata field", [item.name for item in self.metadata_fields])
+            check_synthetic(self.preprocessing, self.network_config)
+        check_unique("metadata field", [item.name for item in self.metadata_fields])
 
     @property
     def label_table(self) -> LabelTable:
@@ -142,14 +149,28 @@ def read_recipe(path: Path) -> Recipe:
         Where the file cannot be read, a key is unknown (naming the nearest right one) or a value
         is of the wrong type or out of bounds.
     """
+    return recipe_from_dict(_read_sections(path), where=str(path))
+
+
+def _read_sections(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as problem:
         raise UsageError(f"cannot read the recipe {path}: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"{path} is not a TOML file: {problem}") from problem
-    sections = {key: value for key, value in content.items() if _is_table(value)}
-    return recipe_from_dict(sections, where=str(path))
+    return {key: value for key, value in content.items() if _is_table(value)}
+
+
+def holds_recipe(path: Path) -> bool:
+    """Whether a TOML file has any table; keys outside of tables are options only.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be read.
+    """
+    return bool(_read_sections(path))
 
 
 def recipe_from_dict(content: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -225,91 +246,3 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_to_plain(entry) for entry in value]
     return value
-
-
-def _check_structures(structures: tuple[TargetStructure, ...], *, synthesis: bool) -> None:
-    if not structures:
-        raise UsageError("expected at least one [[structures]] table, got none")
-    if len(structures) > _MOST_STRUCTURES:
-        raise UsageError(
-            f"expected at most {_MOST_STRUCTURES} [[structures]], got {len(structures)}"
-        )
-    _check_unique("structure index", [target.index for target in structures])
-    _check_unique("structure name", [target.name for target in structures])
-    _check_unique("structure abbreviation", [target.abbreviation for target in structures])
-    for target in structures:
-        where = f"structure {target.name!r}"
-        if not 0 < target.index < 2**15:
-            raise UsageError(f"{where}: expected an index from 1 to 32767, got {target.index}")
-        if not (target.abbreviation.isascii() and target.abbreviation.isalnum()):
-            raise UsageError(
-                f"{where}: expected an abbreviation of letters and digits, "
-                f"got {target.abbreviation!r}"
-            )
-        if target.part_of:
-            names = [other.name for other in structures if other is not target]
-            check_key(target.part_of, names, where=f"{where}: part_of")
-        if synthesis and not target.source_labels:
-            raise UsageError(f"{where}: source_labels are needed where scans are synthesised")
-        if not synthesis:
-            _check_labels(target.labels, where=where)
-    _check_nesting(structures)
-
-
-def _check_nesting(structures: tuple[TargetStructure, ...]) -> None:
-    container = {target.name: target.part_of for target in structures}
-    for name in container:
-        seen = {name}
-        above = container.get(name)
-        while above:
-            if above in seen:
-                raise UsageError(f"structure {name!r} is part of itself; check part_of")
-            seen.add(above)
-            above = container[above]
-
-
-def _check_labels(pattern: str, *, where: str) -> None:
-    if not pattern:
-        raise UsageError(
-            f"{where}: labels, the pattern of its label files, is missing",
-            hint='such as labels = "derivatives/labels/{folder}/{stem}_seg-manual.nii.gz"',
-        )
-    check_pattern(pattern, where=f"{where}: labels")
-
-
-def _check_patch(preprocessing: Preprocessing, network: NetworkConfig) -> None:
-    if preprocessing.neighbours and network.dimensions != 2:  # noqa: PLR2004 (slices)
-        raise UsageError(
-            "[preprocessing] neighbours: only a network of 2 dimensions sees slices, got "
-            f"neighbours = {preprocessing.neighbours} and dimensions = {network.dimensions}"
-        )
-    patch, stride = preprocessing.patch, network.stride
-    if len(patch) != network.dimensions:
-        raise UsageError(
-            f"[preprocessing] patch: expected {network.dimensions} sizes for a "
-            f"{network.dimensions}-D network, got {list(patch)}"
-        )
-    if any(size < stride or size % stride for size in patch):
-        raise UsageError(
-            f"[preprocessing] patch: expected multiples of {stride} for a network of "
-            f"{len(network.channels)} levels, got {list(patch)}"
-        )
-
-
-def _check_synthesis(preprocessing: Preprocessing, network: NetworkConfig) -> None:
-    spacing_mm = preprocessing.spacing_mm
-    if network.dimensions != 3 or min(spacing_mm) <= 0 or len(set(spacing_mm)) > 1:  # noqa: PLR2004 (volumes)
-        raise UsageError(
-            "[synthesis] draws volumes with voxels of equal sides: expected [network] "
-            f"dimensions = 3 and three equal [preprocessing] spacing_mm, got "
-            f"{network.dimensions} and {list(spacing_mm)}"
-        )
-    if preprocessing.companions:
-        raise UsageError("[synthesis] draws one image of a head: leave companions out")
-
-
-def _check_unique(what: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    repeated = sorted({value for value in values if values.count(value) > 1})
-    if repeated:
-        raise UsageError(f"each {what} must come once; repeated: {repeated}")

@@ -36,16 +36,16 @@ def keep_present(root: Path, data: DataSettings) -> DataSettings:
     return replace(data, also=there)
 
 
-def leave_out(scans: Sequence[Scan], data: DataSettings) -> list[Scan]:
+def leave_out(scans: Sequence[Scan], data: DataSettings, *, strict: bool = True) -> list[Scan]:
     """Take out the scans that ``[data] exclude`` names.
 
     Raises
     ------
     UsageError
-        For a pattern that matches no scan: mostly a typing error.
+        With `strict`, for a pattern that matches no scan: mostly a typing error.
     """
     for pattern in data.exclude:
-        if not any(fnmatchcase(scan.relative_path, pattern) for scan in scans):
+        if strict and not any(fnmatchcase(scan.relative_path, pattern) for scan in scans):
             raise UsageError(
                 f"[data] exclude: {pattern!r} matches none of {len(scans)} scans",
                 hint="patterns are matched with paths such as sub-01/anat/sub-01_T1w.nii.gz",

@@ -236,6 +236,11 @@ class TrainingSettings:
                 raise UsageError(
                     f"[training] {name}: expected at least 1, got {getattr(self, name)}"
                 )
+        for name in ("warm_up", "patience"):
+            if getattr(self, name) < 0:
+                raise UsageError(
+                    f"[training] {name}: expected 0 or more, got {getattr(self, name)}"
+                )
         for name in ("learning_rate", "clip_gradient"):
             if getattr(self, name) <= 0:
                 raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bids_film.domain.errors import UsageError
 from bids_film.training.separable import smooth_field
 
 Range = tuple[float, float]
+
+_RANGES = ("Range", "tuple[int, int]")
+_DRAWN_BY_LOGARITHM = (
+    "scale", "gamma", "contrast", "noise_std", "resolution_factor", "slice_factor", "isotropic_mm",
+    "in_plane_mm", "slice_mm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +59,20 @@ class DeformationSettings:
     elastic_probability: float = 0.8
     elastic_strength: Range = (0.0, 0.15)
     elastic_points: tuple[int, int] = (3, 8)
+
+    def __post_init__(self) -> None:
+        """Check every probability and range, also those of the settings that build on these."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name.endswith("_probability") and not 0 <= value <= 1:
+                raise UsageError(f"{item.name}: expected a number from 0 to 1, got {value}")
+            if item.type in _RANGES and not 0 <= value[0] <= value[1]:
+                raise UsageError(
+                    f"{item.name}: expected two numbers from 0 on, the lower one first, "
+                    f"got {list(value)}"
+                )
+            if item.name in _DRAWN_BY_LOGARITHM and not value[0]:
+                raise UsageError(f"{item.name}: expected more than 0, got {list(value)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

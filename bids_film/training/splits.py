@@ -68,25 +68,53 @@ def split_scans(scans: Sequence[Scan], settings: SplitSettings, *, seed: int) ->
 
 
 def group_scans(scans: Sequence[Scan], settings: SplitSettings) -> dict[Group, list[Scan]]:
-    """Put together the scans of a person, or of those who share the value of `group_by`.
+    """Put together the scans of a person, and the people who share a value of `group_by`.
 
     Raises
     ------
     UsageError
-        Where no scan has the column, or the pattern is not a regular expression with a group.
+        Where no scan has the column, or the pattern is not a regular expression with a group, or
+        matches nobody.
     """
     if settings.group_by:
         _check_column(scans, settings.group_by, "[split] group_by")
+    people = _find_people(scans, settings)
+    values = [find_value(scan, settings.group_by) if settings.group_by else None for scan in scans]
+    names = {
+        person: (person[0], f"{settings.group_by}={value}") if value else person
+        for person, value in sorted(zip(people, values, strict=True), key=str)
+    }
+    leader = _join(people, values)
+    members: dict[Group, list[Scan]] = {}
+    for scan, person in zip(scans, people, strict=True):
+        members.setdefault(names[leader[person]], []).append(scan)
+    return members
+
+
+def _find_people(scans: Sequence[Scan], settings: SplitSettings) -> list[Group]:
     pattern = _compile(settings.group_pattern) if settings.group_pattern else None
+    matches = [pattern.fullmatch(scan.participant) if pattern else None for scan in scans]
+    if pattern and not any(matches):
+        raise UsageError(
+            f"[split] group_pattern: {settings.group_pattern!r} matches no participant, such as "
+            f"{scans[0].participant!r}",
+            hint="it is matched with whole labels, without sub-",
+        )
     roots = list(dict.fromkeys(scan.dataset_root for scan in scans))
-    groups: dict[Group, list[Scan]] = {}
-    for scan in scans:
-        column = find_value(scan, settings.group_by) if settings.group_by else None
-        match = pattern.fullmatch(scan.participant) if pattern else None
-        person = match[1] if match else scan.participant
-        name = person if column is None else f"{settings.group_by}={column}"
-        groups.setdefault((roots.index(scan.dataset_root), name), []).append(scan)
-    return groups
+    return [
+        (roots.index(scan.dataset_root), match[1] if match else scan.participant)
+        for scan, match in zip(scans, matches, strict=True)
+    ]
+
+
+def _join(people: Sequence[Group], values: Sequence[str | None]) -> dict[Group, Group]:
+    """Give each person the first of all who share a value with them, or with one who does."""
+    leader = {person: person for person in people}
+    for value in sorted({value for value in values if value}):
+        sharing = {leader[p] for p, own in zip(people, values, strict=True) if own == value}
+        first = min(sharing)
+        leader = {p: first if own in sharing else own for p, own in leader.items()}
+    return leader
 
 
 def find_value(scan: Scan, column: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from bids_film.domain.errors import UsageError
 from bids_film.training.contrasts import CONTRASTS, TISSUES
 from bids_film.training.spatial import DeformationSettings, Range
 
@@ -141,3 +142,17 @@ class SynthesisSettings(DeformationSettings):
     deface_probability: float = 0.15
     crop_probability: float = 0.3
     background_zero_probability: float = 0.4
+
+    def __post_init__(self) -> None:
+        # A dataclass with slots is another class than the one that super() would look for.
+        DeformationSettings.__post_init__(self)
+        if self.realistic_probability + self.simulated_probability > 1:
+            raise UsageError(
+                "realistic_probability and simulated_probability: expected a sum of at most 1, got "
+                f"{self.realistic_probability} and {self.simulated_probability}"
+            )
+        if unmatched := set(self.contrasts) ^ set(self.contrast_weights):
+            raise UsageError(
+                f"contrasts and contrast_weights: only in one of them: {sorted(unmatched)}",
+                hint="give each contrast its weight",
+            )

@@ -13,17 +13,16 @@ from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
-from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.tables import index_rows, read_table
-from bids_film.model.header import ModelHeader, read_header
+from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
 from bids_film.training.labels import find_labels
-from bids_film.training.recipe import Recipe, read_recipe, recipe_from_dict
+from bids_film.training.recipe import Recipe, holds_recipe, read_recipe, recipe_from_dict
 from bids_film.training.selection import keep_present
 from bids_film.training.splits import find_value
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import read_evaluation
-from bids_film.workflow.folders import check_folders
+from bids_film.workflow.folders import check_folders, read_excluded
 from bids_film.workflow.group import choose_segmented, read_segmentations
 from bids_film.workflow.measure import (
     Measured,
@@ -71,6 +70,7 @@ def run_evaluate(options: Options) -> ExitCode:
     model = find_model(options.model)
     header = read_header(model)
     recipe = _find_recipe(options, header)
+    _check_structures(recipe, header)
     other = read_evaluation(options.compare_with) if options.compare_with else []
     find_level = _find_levels(options, header) if options.by else _find_no_level
     seen = SeenScans(header, recipe)
@@ -82,7 +82,7 @@ def run_evaluate(options: Options) -> ExitCode:
     if options.part:
         items = list(_list_part(options, model, header, recipe, seen))
     else:
-        items = list(_list_outputs(options, header, recipe))
+        items = list(_list_outputs(options, model, header, recipe))
     measured, failed = _measure_all(items, describe)
     path = write_evaluation(measured, other, options, header)
     sys.stdout.write(f"{path}: {len(items) - failed} scans, {failed} failed\n")
@@ -96,6 +96,8 @@ def _list_part(
     check_folders(options)
     there = replace(recipe, data=keep_present(options.bids_dir, recipe.data))
     labelled, _ = find_labelled_scans(options, there)
+    if options.participant_label:
+        labelled = [scan for scan in labelled if scan.dataset_root == options.bids_dir]
     scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
     if not scans:
         raise InputError(
@@ -103,28 +105,39 @@ def _list_part(
             f"{options.part} part of the model {header.name!r}",
             hint="test is every labelled scan that the model was neither trained nor validated on",
         )
-    given = read_given_metadata(options, header.encoder, scans)
+    own = [scan for scan in scans if scan.dataset_root == options.bids_dir]
+    given = read_given_metadata(options, header.encoder, own)
     engine = load_engine(model, options)
     for scan in scans:
-        measure = partial(measure_model, engine, scan, recipe, given=given.for_scan(scan))
+        told = given.for_scan(scan) if scan in own else ()
+        measure = partial(measure_model, engine, scan, recipe, given=told)
         yield Item(scan=scan, path=scan.relative_path, measure=measure)
 
 
-def _list_outputs(options: Options, header: ModelHeader, recipe: Recipe) -> Iterator[Item]:
+def _list_outputs(
+    options: Options, model: Path, header: ModelHeader, recipe: Recipe
+) -> Iterator[Item]:
     """List the label maps in the output folder that have a reference."""
+    digest, others = hash_file(model), 0
     participants = choose_segmented(options.output_dir, options.participant_label)
     found = False
-    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
+    excluded = read_excluded(options)
     for segmentation in read_segmentations(options.output_dir, participants):
         if segmentation.scan in excluded:
             continue
         scan = find_scan(segmentation, options.bids_dir)
         if segmentation.model.name == header.name and find_labels(scan, recipe.structures):
             found = True
+            others += segmentation.model.sha256 != digest
             measure = partial(
                 measure_outputs, segmentation, scan, options.output_dir, header, recipe
             )
             yield Item(scan=scan, path=segmentation.scan, measure=measure)
+    if others:
+        sys.stderr.write(
+            f"note: {others} label maps were made by another model file of the name "
+            f"{header.name!r}; what is said of its training scans may not be true of them\n"
+        )
     if not found:
         raise InputError(
             f"no label map of the model {header.name!r} in {options.output_dir} has a reference in "
@@ -186,15 +199,23 @@ def _find_levels(options: Options, header: ModelHeader) -> Callable[[Scan], Row]
 
 
 def _find_recipe(options: Options, header: ModelHeader) -> Recipe:
-    if options.config_file:
+    if options.config_file and holds_recipe(options.config_file):
         return read_recipe(options.config_file)
     record = header.training.get("recipe")
-    if record is None:
+    if record is None or record.get("synthesis"):
         raise UsageError(
-            "evaluate needs to know where the reference labels are",
-            hint="give a recipe with [[structures]] by --config-file",
+            "evaluate needs to know where the reference labels are: the model has learned from "
+            "label maps alone",
+            hint="give a recipe with [[structures]] and their labels by --config-file",
         )
     return recipe_from_dict(record, where=f"recipe of the model {header.name}")
+
+
+def _check_structures(recipe: Recipe, header: ModelHeader) -> None:
+    wanted = [target.name for target in recipe.structures]
+    known = [structure.name for structure in header.labels]
+    if not set(wanted) & set(known):
+        check_key(wanted[0], known, where=f"[[structures]] name, for the model {header.name}")
 
 
 def find_scan(segmentation: Segmentation, bids_dir: Path) -> Scan:

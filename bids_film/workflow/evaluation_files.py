@@ -27,7 +27,7 @@ from bids_film.workflow.evaluation_tables import (
 from bids_film.workflow.measure import Measured, sum_reliability
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
-from bids_film.workflow.tables import Column, Row, write_table
+from bids_film.workflow.tables import Column, Row, remove_table, write_table
 
 
 def write_evaluation(
@@ -50,7 +50,10 @@ def write_evaluation(
         Where the other table has nothing in common with this one.
     """
     rows = [entry.row for entry in measured]
+    reliability = sum_reliability(measured)
     path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
+    for what in ("comparison", "calibration"):  # those of an earlier run are about other rows
+        remove_table(_name_beside(path, what))
     write_table(path, find_columns(rows), rows)
     summaries = summarise(rows, by=options.by)
     _write_beside(path, "summary", SUMMARY_COLUMNS, [summary_row(line) for line in summaries])
@@ -63,7 +66,6 @@ def write_evaluation(
         sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(comparisons))
     elif options.compare_with:
         raise InputError(f"{options.compare_with} has no scan and structure of {path}")
-    reliability = sum_reliability(measured)
     if reliability:
         bins = [row for name, own in reliability.items() for row in calibration_rows(name, own)]
         _write_beside(path, "calibration", CALIBRATION_COLUMNS, bins)
@@ -84,4 +86,8 @@ def write_evaluation(
 
 
 def _write_beside(path: Path, what: str, columns: dict[str, Column], rows: Sequence[Row]) -> None:
-    write_table(path.with_name(f"{path.stem}_{what}.tsv"), columns, rows)
+    write_table(_name_beside(path, what), columns, rows)
+
+
+def _name_beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.stem}_{what}.tsv")

@@ -84,6 +84,7 @@ def run_experiment(options: Options) -> ExitCode:
             "no scan is left to evaluate on",
             hint="keep some by test or validation in the recipe's [split]",
         )
+    _check_by(recipe, evaluated)
     print_line(
         f"{len(arms)} arms, {len(recipe.experiment.seeds)} seeds; evaluated on the {part} scans"
     )
@@ -93,6 +94,16 @@ def run_experiment(options: Options) -> ExitCode:
         path = _write_results(rows, recipe, options, part=part)
         print_line(f"the results are in {path}")
     return ExitCode.DONE
+
+
+def _check_by(recipe: Recipe, scans: Sequence[Scan]) -> None:
+    by, fields = recipe.experiment.by, [field.name for field in recipe.metadata_fields]
+    if by and by not in fields and not any(find_value(scan, by) for scan in scans):
+        raise UsageError(
+            f"[experiment] by: none of {len(scans)} scans has a value of {by!r}",
+            hint="name a column of participants.tsv or another metadata key, or one of "
+            f"{', '.join(fields) or 'no fields'}",
+        )
 
 
 def _derive(recipe: Recipe, arm: ArmSettings) -> Recipe:
@@ -128,7 +139,7 @@ def _train_arm(
         seeded = replace(own, training=replace(own.training, seed=seed))
         model = options.output_dir / arm / f"seed-{seed}" / f"{own.model.name}.safetensors"
         wanted.append((seed, model, seeded))
-    missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2])]
+    missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2], split)]
     if missing:
         from bids_film.training.examples import ArrayStore  # noqa: PLC0415 imports torch
         from bids_film.training.fit import fit_to_examples  # noqa: PLC0415
@@ -142,20 +153,32 @@ def _train_arm(
     return [(seed, model) for seed, model, _ in wanted]
 
 
-def _is_trained(model: Path, recipe: Recipe) -> bool:
+def _is_trained(model: Path, recipe: Recipe, split: Split) -> bool:
+    """Whether a model is there that this recipe, on these scans, has trained."""
     if not model.exists():
         return False
+    training = read_header(model).training
     # Read as a recipe: one of an older version may lack keys that have a default now.
-    own = recipe_from_dict(read_header(model).training["recipe"], where=str(model))
-    return describe_training(own) == describe_training(recipe)
+    own = recipe_from_dict(training["recipe"], where=str(model))
+    if describe_training(own) != describe_training(recipe):
+        return False
+    parts = {"training": split.training, "validation": split.validation}
+    return all(
+        [(entry["scan"], entry["dataset"]) for entry in training["data"][part]]
+        == [(s.relative_path, s.dataset_root.name) for s in _keep_labelled(scans, recipe)]
+        for part, scans in parts.items()
+    )
+
+
+def _keep_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[Scan]:
+    """Leave out scans without labels for this arm: it may look for others than the recipe."""
+    return [scan for scan in scans if find_labels(scan, recipe.structures)]
 
 
 def _load(scans: Sequence[Scan], recipe: Recipe, store: ArrayStore) -> list[Example]:
-    """Load the scans that have labels for this arm: an arm may look for others than the recipe."""
     from bids_film.training.examples import load_examples  # noqa: PLC0415 imports torch
 
-    labelled = [scan for scan in scans if find_labels(scan, recipe.structures)]
-    return load_examples(labelled, recipe, read=read_volume, store=store)
+    return load_examples(_keep_labelled(scans, recipe), recipe, read=read_volume, store=store)
 
 
 def _evaluate(
@@ -168,7 +191,8 @@ def _evaluate(
     rows = _read_rows(path) if path.exists() else []
     if _are_of(rows, digest, [_identify(scan, options) for scan in scans], conditions):
         return rows
-    engine = load_engine(model, options)
+    # What is kept must not depend on how often a run asks for each scan.
+    engine = load_engine(model, replace(options, ensemble="none"))
     measured = [
         {
             **entry.row,

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from bids_film.derivatives.atomic import check_output_folder, check_writable
 from bids_film.domain.errors import UsageError
+from bids_film.inputs.exclusions import read_exclusions
 from bids_film.workflow.options import AnalysisLevel, Options
+
+
+def read_excluded(options: Options) -> Mapping[str, str]:
+    """Read which scans ``--exclude-list`` leaves out, and why; say which of them are not there.
+
+    Raises
+    ------
+    UsageError
+        Where the file is not such a list.
+    """
+    if options.exclude_list is None:
+        return {}
+    excluded = read_exclusions(options.exclude_list)
+    for scan in excluded:
+        if Path(scan).is_absolute() or not os.path.lexists(options.bids_dir / scan):
+            sys.stderr.write(
+                f"note: --exclude-list: {scan} is no scan of {options.bids_dir}; expected a path "
+                "such as sub-01/anat/sub-01_T1w.nii.gz\n"
+            )
+    return excluded
 
 
 def check_folders(options: Options) -> None:

@@ -13,12 +13,12 @@ from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
 from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
-from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.folders import choose_participants
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.report.checks import Check
 from bids_film.report.cohort import COHORT_CHECK, check_cohort
 from bids_film.report.group import GroupPage, render_group
+from bids_film.workflow.folders import read_excluded
 from bids_film.workflow.group_tables import (
     COLUMNS,
     COMPARISON_COLUMNS,
@@ -35,7 +35,7 @@ from bids_film.workflow.job import ScanOutcome
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.state import read_outcomes
-from bids_film.workflow.tables import Column, Row, write_table
+from bids_film.workflow.tables import Column, Row, remove_table, write_table
 from bids_film.workflow.verdicts import read_checks
 
 
@@ -75,7 +75,7 @@ def run_group(options: Options) -> ExitCode:
     """
     output = options.output_dir
     participants = choose_segmented(output, options.participant_label)
-    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
+    excluded = read_excluded(options)
     other = _read_other(options.compare_with) if options.compare_with else []
     segmentations = list(read_segmentations(output, participants))
     outcomes = [o for label in participants for o in read_outcomes(output, label)]
@@ -201,9 +201,13 @@ def _write_group(
     columns = describe_columns(list(structures.values()), scans.segmentations)
     write_table(path, columns, rows)
     compared = compare_volumes(rows, other, list(structures.values()))
+    comparison = path.with_name(f"{path.stem}_comparison.tsv")
     if compared:
-        comparison = path.with_name(f"{path.stem}_comparison.tsv")
         write_table(comparison, COMPARISON_COLUMNS, compared)
+    else:
+        remove_table(comparison)
+        if options.compare_with:
+            sys.stderr.write(f"note: {options.compare_with} has no scan and structure of {path}\n")
     people = _read_people(options.bids_dir)
     page = GroupPage(
         model=model,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.derivatives.names import output_names
+from bids_film.domain.errors import ScanError
 from bids_film.domain.scan import MetadataSource, Scan
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Grid
@@ -26,7 +27,7 @@ from bids_film.metadata.encoder import MetadataValues
 from bids_film.metadata.fields import CategoricalField
 from bids_film.model.header import ModelHeader
 from bids_film.training.labels import Reference, hash_scan, read_reference
-from bids_film.training.recipe import Recipe
+from bids_film.training.recipe import Recipe, recipe_from_dict
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import resolve_metadata
 from bids_film.workflow.resources import divide_resources
@@ -210,7 +211,9 @@ class SeenScans:
     """Which labelled scans a model has seen, as its file says."""
 
     def __init__(self, header: ModelHeader, recipe: Recipe) -> None:
-        self._structures = recipe.structures
+        own = header.training.get("recipe")
+        # Its scans were listed with the labels that it learned from, not with those it meets now.
+        self._structures = recipe_from_dict(own).structures if own else recipe.structures
         self._parts: dict[Path, str] = {}
         self._entries: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for part, entries in header.training.get("data", {}).items():
@@ -222,8 +225,8 @@ class SeenScans:
     def part_of(self, scan: Scan) -> str:
         """``training``, ``validation``, or nothing for a scan that the model has not seen.
 
-        A scan is the same where its path and the content of its files are; where the model does not
-        know the content, where the dataset's name is.
+        A scan is the same where its path is, and the content of its files or its dataset's name:
+        labels may have been corrected since.
         """
         if scan.path not in self._parts:
             # The files of a scan are read whole: once, however often it is asked for.
@@ -234,8 +237,8 @@ class SeenScans:
         entries = self._entries.get(scan.relative_path, [])
         content = hash_scan(scan, self._structures) if entries else ""
         for part, entry in entries:
-            by_name = entry.get("dataset", scan.dataset_root.name) == scan.dataset_root.name
-            if entry["sha256"] == content if "sha256" in entry else by_name:
+            name = entry.get("dataset", "" if "sha256" in entry else scan.dataset_root.name)
+            if entry.get("sha256") == content or name == scan.dataset_root.name:
                 return part
         return ""
 
@@ -299,7 +302,10 @@ def _find_annotated_slices(
         return np.ones((1, 1, 1), dtype=bool)
     across = plan_ras(grid, plane=header.preprocessing.plane).axes[2]
     others = tuple(axis for axis in range(3) if axis != across)
-    return np.asarray((reference > 0).any(axis=others, keepdims=True))
+    annotated = np.asarray((reference > 0).any(axis=others, keepdims=True))
+    if not annotated.any():
+        raise ScanError("no slice of the reference has a label: none was annotated")
+    return annotated
 
 
 def _read_reference(scan: Scan, recipe: Recipe, grid: Grid) -> Reference:

@@ -174,10 +174,7 @@ def _make_plugin(
     if name in CLUSTER_PLUGINS:
         # nipype's PBS plugin reads this default under another name than it stores it.
         return {"plugin": name, "plugin_args": {"max_jobname_len": 15, **arguments}}
-    processes = resources.processes
-    if name:
-        processes = 1 if name == "Linear" else int(arguments.get("n_procs", processes))
-    return {"plugin": make_plugin(processes, resources.memory_gb, arguments)}
+    return {"plugin": make_plugin(resources.processes, resources.memory_gb, arguments)}
 
 
 def _with_all_threads(job: ScanJob) -> ScanJob:

@@ -20,6 +20,7 @@ from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import PageJob, find_failures
 from bids_film.workflow.plan import Plan, make_plan
+from bids_film.workflow.plugin_file import read_plugin_file
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
 from bids_film.workflow.state import LOGS, read_outcome
@@ -40,11 +41,16 @@ def run_participant(options: Options) -> ExitCode:
     """
     check_folders(options)
     plan = make_plan(options)
-    if options.dry_run:
+    jobs = () if options.reports_only else plan.pending
+    if options.dry_run and not options.reports_only:
         sys.stdout.writelines(f"{line}\n" for line in describe_plan(plan))
         return ExitCode.DONE
-    jobs = () if options.reports_only else plan.pending
     pages = _choose_pages(plan, jobs, options)
+    if options.dry_run:
+        sys.stdout.writelines(
+            f"sub-{page.participant}: its report would be written\n" for page in pages
+        )
+        return ExitCode.DONE
     if options.reports_only and not pages:
         raise InputError(
             f"{options.output_dir} holds nothing of these participants to report",
@@ -70,7 +76,7 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
 
     resources = divide_resources(
         max(1, len(jobs)),
-        nprocs=options.nprocs,
+        nprocs=_count_processes(options),
         omp_nthreads=options.omp_nthreads,
         mem_gb=options.mem,
     )
@@ -93,6 +99,16 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
     return _sum_up(progress, len(pages), options, problem)
+
+
+def _count_processes(options: Options) -> int | None:
+    """Count the processes that the user asked for; a plugin file says it before ``--nprocs``."""
+    if options.use_plugin is None:
+        return options.nprocs
+    name, arguments = read_plugin_file(options.use_plugin)
+    if name == "Linear":
+        return 1
+    return int(arguments["n_procs"]) if "n_procs" in arguments else options.nprocs
 
 
 class _Outcomes:

@@ -35,4 +35,7 @@ def read_plugin_file(path: Path) -> tuple[str, dict[str, Any]]:
     if name not in (*LOCAL_PLUGINS, *CLUSTER_PLUGINS) or not isinstance(arguments, dict):
         known = ", ".join((*LOCAL_PLUGINS, *CLUSTER_PLUGINS))
         raise UsageError(f"{path}: plugin {name!r} cannot be used; known: {known}", hint=example)
+    processes = arguments.get("n_procs", 1)
+    if not isinstance(processes, int) or processes < 1:
+        raise UsageError(f"{path}: expected n_procs of at least 1, got {processes!r}", hint=example)
     return name, arguments

@@ -55,6 +55,12 @@ def write_table(
     write_text_atomically(path, "\n".join(lines) + "\n")
 
 
+def remove_table(path: Path) -> None:
+    """Remove a table of an earlier run, and its data dictionary, where they are."""
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
 def _format_cell(value: Cell) -> str:
     if value is None or value != value:  # noqa: PLR0124 only NaN differs from itself
         return "n/a"

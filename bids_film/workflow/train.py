@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from bids_film.derivatives.atomic import check_writable
 from bids_film.domain.errors import ExitCode, InputError, MetadataError, UsageError
+from bids_film.domain.patterns import find_files
 from bids_film.domain.scan import Scan
 from bids_film.inputs.dataset import open_dataset
-from bids_film.inputs.exclusions import read_exclusions
 from bids_film.inputs.filters import read_filter_file
 from bids_film.inputs.nifti import header_source, read_volume
-from bids_film.training.labels import find_labelled
+from bids_film.training.labels import find_labelled, find_labels
 from bids_film.training.recipe import Recipe, read_recipe
 from bids_film.training.selection import find_roots, leave_out
 from bids_film.training.splits import Split, split_scans
-from bids_film.workflow.folders import check_folders, run_folder
-from bids_film.workflow.options import Options
+from bids_film.workflow.folders import check_folders, read_excluded, run_folder
+from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.resources import divide_resources
 
 if TYPE_CHECKING:
@@ -69,20 +69,39 @@ def split_labelled(options: Options, recipe: Recipe) -> Split:
     Raises
     ------
     InputError
-        Where no scan has labels.
+        Where no scan has labels, or none those of a structure, or a companion.
     """
     check_folders(options)
     scans, unlabelled = find_labelled_scans(options, recipe)
+    if recipe.synthesis is None:
+        _check_patterns(scans, recipe)
     split = split_scans(scans, recipe.split, seed=recipe.training.seed)
     for line in describe_split(split, unlabelled):
         print_line(line)
     return split
 
 
+def _check_patterns(scans: Sequence[Scan], recipe: Recipe) -> None:
+    """Refuse to teach what no scan shows."""
+    found = {name for scan in scans for name in find_labels(scan, recipe.structures)}
+    for target in recipe.structures:
+        if target.name not in found:
+            raise InputError(
+                f"structure {target.name!r}: none of {len(scans)} scans has a file {target.labels}",
+                hint="correct its labels in the recipe, or leave the structure out",
+            )
+    for pattern in recipe.preprocessing.companions:
+        if not any(path for scan in scans for path in find_files(scan, [pattern])):
+            raise InputError(
+                f"[preprocessing] companions: none of {len(scans)} scans has a file {pattern}",
+                hint="correct the pattern, or leave it out",
+            )
+
+
 def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
-    excluded = read_exclusions(options.exclude_list) if options.exclude_list else {}
+    excluded = read_excluded(options)
     scans: list[Scan] = []
     for number, root in enumerate(find_roots(options.bids_dir, recipe.data)):
         # Labels and lists given on the command line are those of the first dataset.
@@ -95,7 +114,9 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
             validate=not options.skip_bids_validation,
         )
         scans += [scan for scan in found if number or scan.relative_path not in excluded]
-    kept = leave_out(scans, recipe.data)
+    # Of some participants only, or of another dataset, a pattern may rightly name none.
+    whole = options.participant_label is None and options.analysis_level != AnalysisLevel.EVALUATE
+    kept = leave_out(scans, recipe.data, strict=whole)
     for scan in kept:
         if scan.problem:
             raise MetadataError(scan.problem, hint=scan.hint)

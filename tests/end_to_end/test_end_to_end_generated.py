@@ -303,6 +303,43 @@ def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Pa
     assert "Do probabilities come true?" in page
 
 
+def test_scans_that_a_model_has_seen_stay_seen_with_other_labels(lab: Path, tmp_path: Path) -> None:
+    only, _ = DATA.rsplit("[[structures]]", 1)
+    (tmp_path / "second.toml").write_text(f'[model]\nname = "phantom"\n{only}', encoding="utf-8")
+    options = ("--model", lab / "model" / "phantom.safetensors", "--part", "test")
+    for more in ((), ("--config-file", tmp_path / "second.toml")):
+        run = run_program(lab / "bids", tmp_path / "out", "evaluate", *options, *more)
+        assert run.code == 3, run.out
+        assert "neither trained nor validated on" in run.err
+
+
+def test_a_file_of_options_is_no_recipe_and_one_of_strangers_is_refused(
+    lab: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "options.toml").write_text("omp-nthreads = 1\n", encoding="utf-8")
+    stale = tmp_path / "evaluation_seg-phantom_comparison.tsv"
+    stale.write_text("structure\n")
+    options = ("--model", lab / "model" / "phantom.safetensors", "--part", "validation")
+    file = tmp_path / "options.toml"
+    run = run_program(lab / "bids", tmp_path, "evaluate", *options, "--config-file", file)
+    assert run.code == 0, run.err
+    assert not stale.exists(), "it is about the rows of an earlier run"
+    file.write_text(f'[model]\nname = "phantom"\n{DATA.replace("body", "bodi")}', encoding="utf-8")
+    file.write_text(file.read_text("utf-8").replace('"core"', '"cone"'), encoding="utf-8")
+    run = run_program(lab / "bids", tmp_path, "evaluate", *options, "--config-file", file)
+    assert run.code == 2
+    assert "did you mean 'body'" in run.err
+
+
+def test_a_structure_that_no_scan_shows_is_not_trained(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text(RECIPE.replace("_gmseg-", "_gmesg-"), encoding="utf-8")
+    run = run_program(
+        lab / "bids", tmp_path / "model", "train", "--config-file", tmp_path / "train.toml"
+    )
+    assert run.code == 3
+    assert "structure 'core': none of" in run.err
+
+
 def test_evaluate_takes_the_mean_of_passes_that_was_asked_for(lab: Path, tmp_path: Path) -> None:
     options = ("--model", lab / "model" / "phantom.safetensors", "--part", "validation")
     tables = []

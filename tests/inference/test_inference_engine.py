@@ -14,6 +14,7 @@ from support.volumes import list_orders, make_grid, make_volume, store_otherwise
 from bids_film.domain.errors import ModelFileError, ScanError, UsageError
 from bids_film.domain.volume import Volume
 from bids_film.inference.engine import Engine, find_device, find_precision
+from bids_film.inference.ensembling import Ensemble
 from bids_film.model.checkpoint import save_checkpoint
 from bids_film.model.config import Postprocessing, Preprocessing
 from bids_film.model.header import ModelHeader
@@ -80,6 +81,23 @@ def test_a_copy_stored_in_any_order_gets_the_same_labels_at_the_same_places(
         assert expected.probabilities is not None
         for one, other in zip(found.probabilities, expected.probabilities, strict=True):
             assert np.array_equal(one, turn(other, order))
+
+
+def test_a_plane_of_slices_means_nothing_to_a_network_of_volumes() -> None:
+    volume = make_volume((9, 8, 7), make_affine((1.0, 1.1, 2.0)))
+    one, other = (
+        make_engine(plane=plane, spacing_mm=(1.0, 1.0, 3.0)).prepare(volume)
+        for plane in ("axial", "sagittal")
+    )
+    assert np.array_equal(one.image, other.image)
+
+
+def test_dropout_that_was_not_trained_is_refused_when_the_model_is_loaded(tmp_path: Path) -> None:
+    header = make_header()
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, header, make_network(header))
+    with pytest.raises(UsageError, match="trained without dropout"):
+        Engine.load(path, device="cpu", ensemble=Ensemble(kind="dropout", passes=2))
 
 
 @pytest.mark.parametrize("spacing_mm", [(0.0, 0.0, 0.0), (1.6, 1.3, 0.7)])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bids_film.domain.errors import UsageError
-from bids_film.inference.ensembling import ONCE, Ensemble, _move, predict_mean
+from bids_film.inference.ensembling import ONCE, Ensemble, _move, check_ensemble, predict_mean
 
 NO_DROPOUT = nn.Conv3d(1, 2, 1)
 
@@ -88,7 +88,7 @@ def test_dropout_works_in_its_passes_only() -> None:
 def test_dropout_of_a_network_that_was_trained_without_is_refused() -> None:
     for network in (NO_DROPOUT, Dropping(0.0)):
         with pytest.raises(UsageError, match="trained without dropout"):
-            predict_mean(lambda x: x, draw_image(), network, Ensemble(kind="dropout", passes=2))
+            check_ensemble(Ensemble(kind="dropout", passes=2), network)
 
 
 def test_no_pass_at_all_is_refused() -> None:

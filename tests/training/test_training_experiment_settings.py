@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bids_film.domain.errors import UsageError
+from bids_film.training.augment_settings import PRESETS
 from bids_film.training.experiment_settings import ArmSettings
 from bids_film.training.recipe import Recipe, describe_training, recipe_from_dict
 
@@ -52,6 +53,17 @@ def test_an_arm_changes_its_keys_and_no_others() -> None:
 
 def recipe_structure() -> dict[str, Any]:
     return {"index": 1, "name": "cord", "abbreviation": "SC", "labels": LABELS}
+
+
+def test_an_arm_with_a_preset_begins_with_that() -> None:
+    recipe = make_recipe(arms=[{"name": "plain", "augmentation": {"preset": "none"}}])
+    assert derive(recipe, recipe.experiment.arms[0]).augmentation == PRESETS["none"]
+
+
+@pytest.mark.parametrize("key", ["images", "also", "exclude"])
+def test_arms_share_their_scans(key: str) -> None:
+    with pytest.raises(UsageError, match=f"data.{key} cannot differ"):
+        make_recipe(arms=[{"name": "one", "data": {key: {} if key == "images" else []}}])
 
 
 def test_a_key_that_no_section_has_is_refused_with_the_nearest_one() -> None:

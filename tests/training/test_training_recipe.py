@@ -81,6 +81,14 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("metadata", {"drop_probability": -0.1}, "from 0 to 1"),
         ("augmentation", {"preset": "strnog"}, "did you mean 'strong'"),
         ("augmentation", {"rotation": 3}, "unknown key 'rotation'"),
+        ("augmentation", {"gamma_probability": 30}, "gamma_probability: expected a number from 0"),
+        ("augmentation", {"noise_std": [0.0, 0.08]}, "noise_std: expected more than 0"),
+        ("augmentation", {"elastic_points": [8, 3]}, "the lower one first"),
+        ("augmentation", {"flip_axes": [3]}, "flip_axes: expected axes from 0 to 2"),
+        ("augmentation", {"voxel_size": [1.0, 1.0]}, "voxel_size: expected 3 sizes"),
+        ("augmentation", {"noise_rician": 2}, "noise_rician: expected a number from 0 to 1"),
+        ("data", {"labelled_slices_only": True}, "takes single slices"),
+        ("training", {"patience": -1}, "patience: expected 0 or more"),
         ("model", {"name": "my model"}, "letters and digits"),
         ("model", {}, "missing name"),
         ("structures", [], "at least one"),
@@ -148,6 +156,25 @@ def test_synthesis_takes_its_targets_from_the_structures() -> None:
     recipe = make_recipe(structures=structures, synthesis={})
     assert recipe.synthesis is not None
     assert dict(recipe.synthesis.targets) == {"spinal cord": (3, 42), "b": (2, 41)}
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"preprocessing": {"percentiles": [10, 90]}}, "percentiles: synthetic scans are scaled"),
+        ({"synthesis": {"realistic_probability": 1, "simulated_probability": 1}}, "at most 1"),
+        ({"synthesis": {"contrasts": {"UNIT1": {}}}}, "contrast_weights"),
+    ],
+)
+def test_what_synthetic_scans_would_not_follow_is_refused(
+    sections: dict[str, Any], named: str
+) -> None:
+    structure = make_structure(source_labels=[2])
+    plain = {"preprocessing": {"spacing_mm": [2, 2, 2]}, "synthesis": {}}
+    make_recipe(structures=[structure], **plain)
+    changed = {key: {**content, **sections.get(key, {})} for key, content in plain.items()}
+    with pytest.raises(UsageError, match=named):
+        make_recipe(structures=[structure], **changed)
 
 
 def test_synthesis_of_slices_or_of_uneven_voxels_is_refused() -> None:

@@ -88,6 +88,17 @@ def test_a_column_keeps_its_groups_together_and_an_absent_value_is_a_group_of_it
     assert sorted(len(members) for members in groups.values()) == [1, 1, 1, 3, 3, 3]
 
 
+def test_a_person_with_several_values_keeps_all_who_share_one_of_them_together() -> None:
+    scans = [
+        make_scan("01", run=1, Site="UCL"), make_scan("01", run=2, Site="Milan"),
+        make_scan("02", Site="Milan"), make_scan("03", Site="Zurich"),
+        make_scan("04", root="/other", Site="Zurich"),
+    ]  # fmt: skip
+    groups = group_scans(scans, SplitSettings(group_by="Site"))
+    found = sorted(sorted(people(tuple(members))) for members in groups.values())
+    assert found == [["01", "02"], ["03", "04"]]
+
+
 def test_participants_of_two_datasets_with_the_same_label_are_two_people() -> None:
     scans = [make_scan("01", root="/a"), make_scan("01", root="/b")]
     assert len(group_scans(scans, SplitSettings())) == 2
@@ -127,6 +138,7 @@ def test_folds_validate_everyone_once(count: int, folds: int, seed: int) -> None
         (SplitSettings(group_by="Center"), "known keys: Site"),
         (SplitSettings(group_pattern="(.+"), "group_pattern"),
         (SplitSettings(group_pattern=".+"), "no group in parentheses"),
+        (SplitSettings(group_pattern=r"sub-(.+)"), "matches no participant"),
         (SplitSettings(folds=40), "only 12 people"),
         (SplitSettings(validation=1.0), "nobody is left to train on"),
     ],

@@ -94,6 +94,8 @@ def test_a_plugin_file_gives_a_name_and_arguments(tmp_path: Path) -> None:
         "plugin: IPython",
         "plugin: SLURMGraph",
         "plugin: MultiProc\nplugin_args: 3",
+        "plugin: MultiProc\nplugin_args:\n  n_procs: 0",
+        "plugin: MultiProc\nplugin_args:\n  n_procs: two",
         "plugin: MultiProc\nimport: os",
         "!!python/object/apply:os.mkdir [OWNED]",
         "plugin: !!python/object/apply:os.mkdir [OWNED]",

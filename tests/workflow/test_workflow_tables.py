@@ -91,6 +91,16 @@ def test_a_rejected_scan_is_left_out_of_the_numbers_and_named(tmp_path: Path) ->
     assert second["SC_volume_ml"] == "n/a"
 
 
+def test_what_a_review_names_wrongly_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "review.tsv"
+    listed.write_text("scan\nsub-02_T1w.nii.gz\n")
+    write_segmentation(tmp_path / "out", "02")
+    run_group(replace(make_options(tmp_path), exclude_list=listed))
+    assert "sub-02_T1w.nii.gz is no scan of" in capsys.readouterr().err
+
+
 def test_participants_of_whom_nothing_was_segmented_are_named(tmp_path: Path) -> None:
     options = make_options(tmp_path)
     write_segmentation(options.output_dir, "01")
@@ -115,6 +125,20 @@ def test_a_group_is_compared_with_another_scan_by_scan(tmp_path: Path) -> None:
         "0.25",
         "25",
     )
+
+
+def test_a_comparison_with_nothing_in_common_leaves_none_of_an_earlier_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01")
+    earlier = options.output_dir / "group_seg-brain_comparison.tsv"
+    earlier.write_text("structure\nSC\n")
+    other = tmp_path / "other.tsv"
+    other.write_text("scan\tSC_volume_ml\nx\t3\n")
+    run_group(replace(options, compare_with=other))
+    assert "has no scan and structure of" in capsys.readouterr().err
+    assert not earlier.exists()
 
 
 def test_a_participants_table_that_cannot_be_used_stops_nothing(
