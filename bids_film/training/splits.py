@@ -110,11 +110,18 @@ def _find_people(scans: Sequence[Scan], settings: SplitSettings) -> list[Group]:
 def _join(people: Sequence[Group], values: Sequence[str | None]) -> dict[Group, Group]:
     """Give each person the first of all who share a value with them, or with one who does."""
     leader = {person: person for person in people}
-    for value in sorted({value for value in values if value}):
-        sharing = {leader[p] for p, own in zip(people, values, strict=True) if own == value}
-        first = min(sharing)
-        leader = {p: first if own in sharing else own for p, own in leader.items()}
-    return leader
+
+    def find(person: Group) -> Group:
+        while leader[person] != person:
+            person = leader[person]
+        return person
+
+    having: dict[str, Group] = {}
+    for person, value in zip(people, values, strict=True):
+        if value is not None:
+            first, second = sorted((find(person), find(having.setdefault(value, person))))
+            leader[second] = first
+    return {person: find(person) for person in people}
 
 
 def find_value(scan: Scan, column: str) -> str | None:

@@ -105,11 +105,12 @@ def _list_part(
             f"{options.part} part of the model {header.name!r}",
             hint="test is every labelled scan that the model was neither trained nor validated on",
         )
+    # Tables given on the command line are about people of the first dataset.
     own = [scan for scan in scans if scan.dataset_root == options.bids_dir]
     given = read_given_metadata(options, header.encoder, own)
     engine = load_engine(model, options)
     for scan in scans:
-        told = given.for_scan(scan) if scan in own else ()
+        told = given.for_scan(scan) if scan.dataset_root == options.bids_dir else ()
         measure = partial(measure_model, engine, scan, recipe, given=told)
         yield Item(scan=scan, path=scan.relative_path, measure=measure)
 

@@ -164,7 +164,7 @@ def _is_trained(model: Path, recipe: Recipe, split: Split) -> bool:
         return False
     parts = {"training": split.training, "validation": split.validation}
     return all(
-        [(entry["scan"], entry["dataset"]) for entry in training["data"][part]]
+        [(entry["scan"], entry.get("dataset")) for entry in training["data"][part]]
         == [(s.relative_path, s.dataset_root.name) for s in _keep_labelled(scans, recipe)]
         for part, scans in parts.items()
     )
