@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bids_film.cli.errors import print_error
+from bids_film.cli.errors import leave_broken_pipe, print_error
 from bids_film.cli.options import read_options
 from bids_film.domain.errors import BidsFilmError, ExitCode
 from bids_film.workflow.options import AnalysisLevel, Options
@@ -37,6 +37,9 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
         The process's exit code, as ``--help`` documents it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the locale lacks ends no run
+            stream.reconfigure(errors="backslashreplace")
     verbose = _wants_traceback(arguments)
     try:
         options = read_options(arguments)
@@ -53,9 +56,7 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
         print_error("stopped by SIGTERM", "the same command goes on where it stopped")
         return 128 + signal.SIGTERM
     except BrokenPipeError:
-        # The reader of our output is gone; Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.SCANS_FAILED)
+        return leave_broken_pipe()
     except Exception as error:  # noqa: BLE001 whatever it is, the user gets a message and a code
         message = f"unexpected {type(error).__name__}: {error}"
         hint = "this is a defect of bids-film: please report it, with what -vv prints"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import bids_film
-from bids_film.cli.errors import print_error
+from bids_film.cli.errors import leave_broken_pipe, print_error
 from bids_film.cli.parser import Parser
 from bids_film.domain.errors import BidsFilmError, ExitCode, ModelFileError
 from bids_film.model.header import ModelHeader, hash_file, read_header
@@ -36,6 +36,8 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
     except BidsFilmError as error:
         print_error(error.message, error.hint)
         return int(error.exit_code)
+    except BrokenPipeError:
+        return leave_broken_pipe()
     return int(ExitCode.DONE)
 
 

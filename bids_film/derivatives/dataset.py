@@ -44,12 +44,12 @@ def write_dataset_files(
         Where the folder belongs to another pipeline, is a raw dataset or holds the outputs of
         another input, or cannot be written.
     """
-    _check_same_input(_read_description(output / DESCRIPTION), output, bids_root)
+    _check_same_input(_read_own(output), output, bids_root)
     _write_if_changed(
         output / DESCRIPTION,
         describe_dataset(
-            existing=_read_description(output / DESCRIPTION),
-            source=_read_description(bids_root / DESCRIPTION),
+            existing=_read_own(output),
+            source=_read_description(bids_root / DESCRIPTION) or {},
             link=_relative_link(output, bids_root),
             generated_by=describe_program(version, environment),
         ),
@@ -80,6 +80,12 @@ def describe_dataset(
     """
     source_name = str(source.get("Name") or "").strip() or "an unnamed dataset"
     others = [entry for entry in _entries(existing, "GeneratedBy") if entry.get("Name") != PROGRAM]
+    before = _table(existing, "DatasetLinks").get(RAW_LINK)
+    # Where the input lay before is where it lies now: both folders may have been moved.
+    sources = [
+        {**entry, "URL": link} if before and entry.get("URL") == before else entry
+        for entry in _entries(existing, "SourceDatasets")
+    ]
     return {
         "Name": f"Segmentations of {source_name}",
         "BIDSVersion": BIDS_VERSION,
@@ -87,7 +93,7 @@ def describe_dataset(
         "DatasetType": "derivative",
         "GeneratedBy": [dict(generated_by), *others],
         "DatasetLinks": {**_table(existing, "DatasetLinks"), RAW_LINK: link},
-        "SourceDatasets": _entries(existing, "SourceDatasets") or [_describe_source(source, link)],
+        "SourceDatasets": sources or [_describe_source(source, link)],
     }
 
 
@@ -127,16 +133,28 @@ def _relative_link(output: Path, bids_root: Path) -> str:
     return Path(os.path.relpath(bids_root.resolve(), output.resolve())).as_posix()
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def _read_own(output: Path) -> dict[str, Any]:
+    """Read the output's description; one that cannot be read is somebody's all the same."""
+    content = _read_description(output / DESCRIPTION)
+    if content is None:
+        raise UsageError(
+            f"{output / DESCRIPTION} is there, but is not a JSON object",
+            hint="repair or remove it, or give another OUTPUT_DIR",
+        )
+    return content
+
+
+def _read_description(path: Path) -> dict[str, Any] | None:
+    """Read a description; empty where there is none, None where it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return None if path.exists() else {}
+    return content if isinstance(content, dict) else None
 
 
 def _write_if_changed(path: Path, content: Mapping[str, Any], output: Path) -> None:
-    existing = _read_description(path)
+    existing = _read_own(output)
     if existing:
         _check_ours(existing, output)
     if content != existing:

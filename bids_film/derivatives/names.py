@@ -65,6 +65,17 @@ class OutputNames:
         """Sidecar of one structure's probability map."""
         return self._path("probseg", ".json", label=structure.abbreviation)
 
+    def find_probabilities(self) -> list[Path]:
+        """Find the probability maps that are there, of any structures, after their sidecars."""
+        patterns = (self._path("probseg", end, label="*").name for end in (".json", ".nii.gz"))
+        return [path for pattern in patterns for path in sorted(self.folder.glob(pattern))]
+
+    def find_figures(self) -> list[Path]:
+        """Find the maps of `figure` that are there; none of a scan that differs by ``desc``."""
+        start = self.figure("").name.removesuffix(".nii.gz")
+        found = sorted(self.figures.glob(self.figure("*").name))
+        return [path for path in found if not path.name.removeprefix(start).startswith("desc-")]
+
     def figure(self, what: str) -> Path:
         """Map that only the report shows, such as ``entropy``; validators pass over its folder."""
         return _name_figure(self.labels, f"{what}.nii.gz")

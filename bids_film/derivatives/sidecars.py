@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.derivatives.atomic import TEMPORARY_PATTERN, write_text_atomically
 from bids_film.derivatives.names import OutputNames, participant_folder
 from bids_film.derivatives.tables import describe_columns
 from bids_film.domain.errors import InputError
@@ -229,14 +229,16 @@ def find_sidecars(output: Path, participant: str) -> list[Path]:
     )
 
 
-def remove_outputs(names: OutputNames, structures: tuple[Structure, ...]) -> None:
-    """Remove what an earlier run left for a scan; the sidecar first, as it vouches for the rest."""
-    maps = [names.probabilities(structure) for structure in structures]
-    maps_sidecars = [names.probabilities_sidecar(structure) for structure in structures]
-    figures = sorted(names.figures.glob(names.figure("*").name))
+def remove_outputs(names: OutputNames) -> None:
+    """Remove what an earlier run left for a scan; the sidecar first, as it vouches for the rest.
+
+    Structures may have been others then, and a run may have been killed while it wrote a figure.
+    """
     own = [names.sidecar, names.labels, names.table, names.checks]
-    for path in [*own, *maps_sidecars, *maps, *figures]:
+    for path in [*own, *names.find_probabilities(), *names.find_figures()]:
         path.unlink(missing_ok=True)
+    for left in names.figures.glob(TEMPORARY_PATTERN):
+        left.unlink(missing_ok=True)
 
 
 def _standard_keys(segmentation: Segmentation) -> dict[str, Any]:
@@ -256,7 +258,8 @@ def _to_camel_keys(
 
 
 def _from_camel_keys(record: type[Record], content: Mapping[str, Any]) -> Record:
-    return record(**{item.name: content[_camel(item.name)] for item in fields(record)})
+    named = {item.name: _camel(item.name) for item in fields(record)}
+    return record(**{name: content[key] for name, key in named.items() if key in content})
 
 
 def _camel(name: str) -> str:

@@ -37,7 +37,12 @@ def fill_pattern(scan: Scan, pattern: str) -> Path | None:
 def find_files(scan: Scan, patterns: Sequence[str]) -> tuple[Path | None, ...]:
     """Find the file of each pattern; None where a scan doesn't have it."""
     paths = [fill_pattern(scan, pattern) for pattern in patterns]
-    return tuple(path if path is not None and path.is_file() else None for path in paths)
+    return tuple(path if path is not None and is_listed(path) else None for path in paths)
+
+
+def is_listed(path: Path) -> bool:
+    """Whether a dataset has a file; a link counts, also where its content was not fetched."""
+    return path.is_file() or path.is_symlink()
 
 
 def check_pattern(pattern: str, *, where: str) -> None:

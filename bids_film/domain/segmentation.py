@@ -128,11 +128,14 @@ class StructureChange:
     dice : float
         Overlap with what the scan's own metadata give.
     volume_ml : float
+    compared_ml : float or None
+        Volume in what it was compared with; None in sidecars of older versions.
     """
 
     name: str
     dice: float
     volume_ml: float
+    compared_ml: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -134,13 +134,15 @@ def compare_labels(
     for structure in table:
         own = list(table.channels_of(structure.name))
         size = int(pairs[own].sum())
-        total = size + int(pairs[:, own].sum())
+        compared = int(pairs[:, own].sum())
+        total = size + compared
         common = int(pairs[np.ix_(own, own)].sum())
         changes.append(
             StructureChange(
                 name=structure.name,
                 dice=round(2 * common / total if total else 1.0, 6),
                 volume_ml=round(size * grid.voxel_volume_ml, 6),
+                compared_ml=round(compared * grid.voxel_volume_ml, 6),
             )
         )
     return tuple(changes)

@@ -54,8 +54,7 @@ def prepare_volume(volume: Volume, preprocessing: Preprocessing) -> Prepared:
     ScanError
         Where the image has no contrast, or would be absurdly large.
     """
-    planar = len(preprocessing.patch) == 2  # noqa: PLR2004 (slices)
-    plan = plan_ras(volume.grid, plane=preprocessing.plane if planar else "axial")
+    plan = plan_ras(volume.grid, plane=preprocessing.slice_plane)
     contrasts = [
         None if contrast is None else reorient(contrast.data, plan)
         for contrast in (volume, *volume.companions)

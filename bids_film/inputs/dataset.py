@@ -134,7 +134,9 @@ def _list_images(root: Path, files: Iterable[str], labels: frozenset[str]) -> li
 def _parse_image(root: Path, path: Path) -> _Image | None:
     """Take an image's path apart; None where it is no scan of a raw dataset."""
     name = parse_name(path.name) if path.name.endswith(_IMAGE_EXTENSIONS) else None
-    if name is None or name.suffix in _NEVER_SCANS or not os.path.lexists(path):
+    if name is None or name.extension not in _IMAGE_EXTENSIONS or name.suffix in _NEVER_SCANS:
+        return None
+    if not os.path.lexists(path):
         return None
     *folders, _ = path.relative_to(root).parts
     expected = [f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities]

@@ -56,7 +56,7 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
 
 
 def _read_tsv(path: Path) -> list[Mapping[str, Any]]:
-    return [row.values for row in read_table(path, required="scan").rows]
+    return [_fold_keys(row.values) for row in read_table(path, required="scan").rows]
 
 
 def _read_json(path: Path) -> list[Mapping[str, Any]]:
@@ -66,4 +66,9 @@ def _read_json(path: Path) -> list[Mapping[str, Any]]:
         raise UsageError(f"{path} cannot be read as JSON: {problem}", hint=_HINT) from problem
     if not isinstance(rows, list) or not all(isinstance(r, dict) and "scan" in r for r in rows):
         raise UsageError(f"{path}: expected a list of objects with the key 'scan'", hint=_HINT)
-    return rows
+    return [_fold_keys(row) for row in rows]
+
+
+def _fold_keys(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read keys in any case: a row is left out where no decision is seen."""
+    return {key.strip().casefold(): value for key, value in row.items()}

@@ -36,7 +36,7 @@ def list_participants(root: Path) -> list[str]:
             found = [
                 match[1]
                 for entry in entries
-                if (match := _PARTICIPANT_FOLDER.fullmatch(entry.name)) and entry.is_dir()
+                if (match := _PARTICIPANT_FOLDER.fullmatch(entry.name)) and _is_folder(entry)
             ]
     except FileNotFoundError as error:
         raise InputError(
@@ -164,17 +164,24 @@ def list_files(folder: Path, *, depth: int = 2) -> Iterator[str]:
         _LOG.warning("%s is left out: it cannot be read: %s", folder, error.strerror)
         return
     for entry in entries:
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield entry.path
         elif depth:
             yield from list_files(Path(entry.path), depth=depth - 1)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def newest_change_ns(folder: Path) -> int:
     """Time at which an entry was last added to or removed from a folder or one below it."""
     newest = folder.stat().st_mtime_ns
     with os.scandir(folder) as entries:
-        below = [Path(entry.path) for entry in entries if entry.is_dir()]
+        below = [Path(entry.path) for entry in entries if _is_folder(entry)]
     return max([newest, *(newest_change_ns(path) for path in below)])
 
 

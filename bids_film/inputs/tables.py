@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from bids_film.domain.errors import MetadataError
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_NOT_AVAILABLE = "n/a"
 _LOG = logging.getLogger(__name__)
 
 
@@ -98,7 +100,7 @@ def index_rows(table: Table, keys: Sequence[tuple[str, str]]) -> dict[tuple[str,
     """
     found: dict[tuple[str, ...], Row] = {}
     for row in table.rows:
-        key = tuple(row.values[column].strip().removeprefix(prefix) for column, prefix in keys)
+        key = tuple(_read_key(row.values[column], prefix) for column, prefix in keys)
         first = found.setdefault(key, row)
         if first is row:
             continue
@@ -114,6 +116,11 @@ def index_rows(table: Table, keys: Sequence[tuple[str, str]]) -> dict[tuple[str,
     return found
 
 
+def _read_key(text: str, prefix: str) -> str:
+    label = text.strip().removeprefix(prefix)
+    return _NOT_AVAILABLE if label.casefold() in ("", _NOT_AVAILABLE) else label
+
+
 def read_units(*dictionaries: Path) -> dict[str, str]:
     """Units that data dictionaries declare for columns; the first file that has one wins.
 
@@ -124,7 +131,7 @@ def read_units(*dictionaries: Path) -> dict[str, str]:
     """
     units: dict[str, str] = {}
     for path in dictionaries:
-        for column, description in (read_json(path) if path.exists() else {}).items():
+        for column, description in (read_json(path) if os.path.lexists(path) else {}).items():
             unit = description.get("Units") if isinstance(description, dict) else None
             if isinstance(unit, str) and unit.strip():
                 units.setdefault(column.strip(), unit.strip())

@@ -162,6 +162,11 @@ class Preprocessing:
         """Channels of the image that the network sees."""
         return (1 + len(self.companions)) * (1 + 2 * self.neighbours)
 
+    @property
+    def slice_plane(self) -> Plane:
+        """Plane of the slices of a 2-D network; a 3-D one has none, and keeps the plain order."""
+        return self.plane if len(self.patch) == 2 else "axial"  # noqa: PLR2004 (slices)
+
     def __post_init__(self) -> None:
         if not 0 <= self.neighbours <= _MOST_NEIGHBOURS:
             raise UsageError(

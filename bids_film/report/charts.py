@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bids_film.evaluation.calibration import Reliability
-from bids_film.evaluation.summary import Row, Summary, number
+from bids_film.evaluation.summary import Row, Summary, identify_scan, number
 from bids_film.report.templating import read_asset, read_library, write_policy
 
 _LIMITS_OF_AGREEMENT = 1.96
@@ -146,8 +146,12 @@ def chart_volumes(rows: Sequence[Row]) -> Chart | None:
 
 def chart_pairs(first: Sequence[Row], second: Sequence[Row], names: tuple[str, str]) -> Chart:
     """Plot the Dice of each scan by two models, joined by a line."""
-    own = {row["scan"]: number(row, "dice") for row in first}
-    pairs = [(own[row["scan"]], number(row, "dice"), row) for row in second if row["scan"] in own]
+    own = {identify_scan(row): number(row, "dice") for row in first}
+    pairs = [
+        (own[identify_scan(row)], number(row, "dice"), row)
+        for row in second
+        if identify_scan(row) in own
+    ]
     pairs = [pair for pair in pairs if math.isfinite(pair[0] + pair[1])]
     better = sum(one < other for one, other, _ in pairs)
     return Chart(

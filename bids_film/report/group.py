@@ -252,12 +252,12 @@ def _read_cell(text: str) -> Cell:
     except ValueError:
         return stripped
     # "0050" is a label, and NaN no number that a plot could show.
-    plain = not (stripped[0] == "0" and stripped[1:2].isdigit())
+    plain = "_" not in stripped and not (stripped[0] == "0" and stripped[1:2].isdigit())
     return number if plain and abs(number) < float("inf") else stripped
 
 
 def _shorten(key: str, value: Cell) -> Cell:
-    if not isinstance(value, float):
+    if not isinstance(value, float) or key.startswith(f"{_PARTICIPANTS} "):
         return value
     if value != value:  # noqa: PLR0124 NaN
         return None

@@ -137,10 +137,11 @@ def describe_alternative(alternative: Alternative) -> str:
 
 
 def format_growth(change: StructureChange, delivered: StructureVolume) -> str:
-    """Write how a volume changed, in percent of the delivered one."""
-    if not delivered.volume_ml:
+    """Write how a volume changed, in percent of the one that it is compared with."""
+    before_ml = delivered.volume_ml if change.compared_ml is None else change.compared_ml
+    if not before_ml:
         return f"{format_volume(change.volume_ml)} mL"
-    return f"{100 * (change.volume_ml / delivered.volume_ml - 1):+.1f} %"
+    return f"{100 * (change.volume_ml / before_ml - 1):+.1f} %"
 
 
 def title_scan(path: str) -> str:

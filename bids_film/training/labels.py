@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.patterns import fill_pattern
+from bids_film.domain.patterns import fill_pattern, is_listed
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.images.geometry import same_grid
@@ -76,7 +76,7 @@ class Labelled:
 def find_labels(scan: Scan, structures: Sequence[TargetStructure]) -> dict[str, Path]:
     """Find the label files that exist for a scan: structure name to file."""
     paths = {target.name: fill_pattern(scan, target.labels) for target in structures}
-    return {name: path for name, path in paths.items() if path is not None and path.is_file()}
+    return {name: path for name, path in paths.items() if path is not None and is_listed(path)}
 
 
 def find_labelled(scans: Sequence[Scan], structures: Sequence[TargetStructure]) -> Labelled:

@@ -68,7 +68,7 @@ def find_effect(
     if not told:
         return Effect()
     maps: dict[Path, NDArray[np.uint16]] = {}
-    within = find_surroundings(delivered, grid, header.preprocessing.plane)
+    within = find_surroundings(delivered, grid, header.preprocessing.slice_plane)
     own, compared_file = delivered, ""
     if within:
         # Compared with itself in the same surroundings: what these change is not the metadata's.

@@ -13,6 +13,7 @@ from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
+from bids_film.evaluation.summary import UNKNOWN
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
@@ -188,12 +189,15 @@ def _find_levels(options: Options, header: ModelHeader) -> Callable[[Scan], Row]
     table = read_table(path, required="participant_id") if path.exists() else None
     columns = table.columns if table else ()
     check_key(options.by, [*fields, *columns], where=f"--by, for {header.name} and {path}")
-    rows = index_rows(table, [("participant_id", "sub-")]) if table else {}
+    keys = [("participant_id", "sub-"), ("session_id", "ses-")]
+    present = [key for key in keys if key[0] in columns]
+    rows = index_rows(table, present) if table else {}
 
     def find_level(scan: Scan) -> Row:
         if scan.dataset_root != options.bids_dir:
             return {options.by: find_value(scan, options.by)}
-        row = rows.get((scan.participant,))
+        asked = (scan.participant, scan.entities.get("ses", UNKNOWN))[: len(present)]
+        row = rows.get(asked) or rows.get((scan.participant, UNKNOWN)[: len(present)])
         return {options.by: row.values[options.by]} if row else {}
 
     return find_level

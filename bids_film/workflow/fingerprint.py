@@ -59,7 +59,8 @@ def explain_run(
         return "not segmented yet"
     if outcome.failed:
         return f"failed before: {outcome.message}"
-    changed = [key for key in fingerprint if outcome.fingerprint.get(key) != fingerprint[key]]
+    before = outcome.fingerprint
+    changed = [key for key in {**fingerprint, **before} if before.get(key) != fingerprint.get(key)]
     if changed:
         return f"changed since: {', '.join(changed)}"
     reasons = (_explain_output(output, output_dir) for output in outcome.outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from bids_film.domain.entities import parse_name
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.evaluation.summary import number
 from bids_film.report.checks import Check, find_light, list_concerns
 from bids_film.report.cohort import Spread, measure_spread
 from bids_film.workflow.flags import find_flags
@@ -152,16 +154,16 @@ def compare_volumes(
     for row in rows:
         for structure in structures:
             column = volume_column(structure)
-            before = known.get(str(row.get("scan")), {}).get(column, "n/a")
+            before = number(known.get(str(row.get("scan")), {}), column)
             after = row.get(column)
-            if before == "n/a" or not isinstance(after, int | float):
+            if math.isnan(before) or not isinstance(after, int | float):
                 continue
-            difference = after - float(before)
+            difference = after - before
             found.append(
                 {
                     "scan": row["scan"],
                     "structure": structure.abbreviation,
-                    "other_ml": float(before),
+                    "other_ml": before,
                     "this_ml": after,
                     "difference_ml": difference,
                     "difference_percent": 100 * difference / float(before)

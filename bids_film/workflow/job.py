@@ -221,7 +221,8 @@ def values_to_dict(values: tuple[FieldValue, ...]) -> dict[str, str | float | No
 def _to_json(record: ScanJob | ScanOutcome, *, indent: int | None = None) -> str:
     # Raw metadata can be anything that a sidecar holds; for a message its text is enough.
     content = dataclasses.asdict(record)
-    return json.dumps(content, ensure_ascii=False, default=str, indent=indent, allow_nan=True)
+    # In ASCII, as a worker may run in a locale that is not UTF-8.
+    return json.dumps(content, default=str, indent=indent, allow_nan=True)
 
 
 def _read_values(entries: list[dict[str, Any]]) -> tuple[FieldValue, ...]:

@@ -136,6 +136,8 @@ def measure_model(
     ScanError
         Where the scan or its reference cannot be used.
     """
+    if scan.problem:
+        raise ScanError(scan.problem, hint=scan.hint)
     patterns = engine.header.preprocessing.companions
     volume = read_with_companions(scan, patterns, read=read_volume)
     reference = _read_reference(scan, recipe, volume.grid)
@@ -300,7 +302,7 @@ def _find_annotated_slices(
     """Mark the voxels that can be compared; the shape broadcasts to that of the reference."""
     if not recipe.data.labelled_slices_only:
         return np.ones((1, 1, 1), dtype=bool)
-    across = plan_ras(grid, plane=header.preprocessing.plane).axes[2]
+    across = plan_ras(grid, plane=header.preprocessing.slice_plane).axes[2]
     others = tuple(axis for axis in range(3) if axis != across)
     annotated = np.asarray((reference > 0).any(axis=others, keepdims=True))
     if not annotated.any():

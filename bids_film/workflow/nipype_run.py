@@ -19,7 +19,7 @@ from bids_film.workflow.pages import PageJob, write_page
 from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
 from bids_film.workflow.segment import close_workers
-from bids_film.workflow.state import LOGS, record_failure, write_outcome
+from bids_film.workflow.state import LOGS, identify_file, record_failure, write_outcome
 
 Finished = Callable[[ScanJob], None]
 NodeDied = Callable[[str, WorkerDiedError], None]
@@ -103,6 +103,7 @@ class _Watch:
         self._named = named
         self._finished = finished
         self.ended: set[str] = set()
+        self._before = {name: identify_file(job.state_file) for name, job in named.items()}
 
     def notify(self, node: Any, status: str) -> None:
         """Take note of a node that ended, well or not."""
@@ -114,7 +115,7 @@ class _Watch:
     def record_death(self, name: str, error: WorkerDiedError) -> None:
         """Give the scan of a dead node an outcome, where it left none itself."""
         job = self._named.get(name)
-        if job and not job.state_file.exists():
+        if job and identify_file(job.state_file) == self._before[name]:
             write_outcome(job.state_file, record_failure(job, error))
 
 

@@ -20,7 +20,7 @@ from bids_film.domain.segmentation import FailedScan, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
-from bids_film.workflow.state import LOGS, read_outcomes
+from bids_film.workflow.state import LOGS, identify_file, read_outcomes
 from bids_film.workflow.verdicts import write_checks
 
 if TYPE_CHECKING:
@@ -72,6 +72,19 @@ def write_page(page: PageJob) -> Path:
     UsageError
         Where the page cannot be written.
     """
+    drawn: list[tuple[int, int] | None] | None = None
+    # Jobs of one participant's sessions may end together: what the last one writes must show all.
+    while drawn != (there := _list_parts(page)):
+        drawn = there
+        path = _write_page(page)
+    return path
+
+
+def _list_parts(page: PageJob) -> list[tuple[int, int] | None]:
+    return [identify_file(sidecar) for sidecar in find_sidecars(page.output_dir, page.participant)]
+
+
+def _write_page(page: PageJob) -> Path:
     # Figures and templates are imported in the process that draws, not in the one that waits.
     from bids_film.report.page import ParticipantPage  # noqa: PLC0415
     from bids_film.report.participant import render_participant  # noqa: PLC0415

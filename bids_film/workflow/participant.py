@@ -23,7 +23,7 @@ from bids_film.workflow.plan import Plan, make_plan
 from bids_film.workflow.plugin_file import read_plugin_file
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
-from bids_film.workflow.state import LOGS, read_outcome
+from bids_film.workflow.state import LOGS, identify_file, read_outcome
 
 
 def run_participant(options: Options) -> ExitCode:
@@ -119,7 +119,7 @@ class _Outcomes:
         self._unread = {job.state_file: job for job in jobs}
         # What an earlier run left must not pass for an outcome of this one; that of another run,
         # which segments the same scan at the same time, may.
-        self._before = {path: _identify(path) for path in self._unread}
+        self._before = {path: identify_file(path) for path in self._unread}
 
     @property
     def unread(self) -> list[ScanJob]:
@@ -127,7 +127,7 @@ class _Outcomes:
 
     def read(self, job: ScanJob) -> ScanOutcome:
         self._unread.pop(job.state_file, None)
-        written = _identify(job.state_file) != self._before[job.state_file]
+        written = identify_file(job.state_file) != self._before[job.state_file]
         outcome = read_outcome(job.state_file) if written else None
         if outcome and outcome.exit_code:
             raise _refusal(outcome)
@@ -148,15 +148,6 @@ class _Outcomes:
             except UsageError as error:
                 return f": {error.message}"
         return ""
-
-
-def _identify(path: Path) -> tuple[int, int] | None:
-    """Tell one writing of a file from the next, which replaces it; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def _refusal(outcome: ScanOutcome) -> BidsFilmError:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_film.derivatives.names import check_names_differ
 from bids_film.domain.errors import ScanError, UsageError
 from bids_film.domain.scan import MetadataSource, Scan, SourceKind
 from bids_film.inputs.dataset import open_dataset
-from bids_film.inputs.filters import read_filter_file
+from bids_film.inputs.filters import parse_filters, read_filter_file
 from bids_film.metadata.encoder import Encoder
 from bids_film.metadata.overrides import (
     Row,
@@ -98,7 +97,7 @@ def make_plan(options: Options) -> Plan:
 def find_scans(options: Options, header: ModelHeader) -> list[Scan]:
     """Find the scans that the user asked for and that the model is meant for."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
-    filters: dict[str, Any] = {**header.inputs, **chosen}
+    filters = {**parse_filters(header.inputs, origin="The model's inputs").wanted, **chosen}
     return open_dataset(
         options.bids_dir,
         participants=options.participant_label,
@@ -204,7 +203,7 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     check_overrides(read_overrides(options.metadata), encoder.fields)
     file = options.metadata_file
     rows = read_metadata_file(file) if file else []
-    if file:
+    if file and scans:
         _check_metadata_file(file, rows, encoder, scans[0])
     return GivenMetadata(options.metadata, file, rows)
 

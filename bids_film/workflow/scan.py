@@ -95,7 +95,7 @@ def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
         with hold_folder(names.folder):
             # A sidecar says that the rest is there, so it goes first when old outputs are removed
             # and is written last.
-            remove_outputs(names, header.labels.structures)
+            remove_outputs(names)
             for path, labels in effect.maps.items():
                 write_labels(path, labels, volume.grid)
             paths = _write(job, header, names, prediction, volume.grid, segmentation)

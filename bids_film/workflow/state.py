@@ -150,3 +150,12 @@ def _write_crash_file(job: ScanJob, message: str, details: str) -> str:
         write_text_atomically(job.output_dir / name, text)
         return name
     return ""
+
+
+def identify_file(path: Path) -> tuple[int, int] | None:
+    """Tell one writing of a file from the next, which replaces it; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

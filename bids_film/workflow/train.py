@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_film.derivatives.atomic import check_writable
-from bids_film.domain.errors import ExitCode, InputError, MetadataError, UsageError
+from bids_film.domain.errors import ExitCode, InputError, MetadataError, ScanError, UsageError
 from bids_film.domain.patterns import find_files
 from bids_film.domain.scan import Scan
 from bids_film.inputs.dataset import open_dataset
-from bids_film.inputs.filters import read_filter_file
+from bids_film.inputs.filters import parse_filters, read_filter_file
 from bids_film.inputs.nifti import header_source, read_volume
 from bids_film.training.labels import find_labelled, find_labels
 from bids_film.training.recipe import Recipe, read_recipe
@@ -101,6 +101,7 @@ def _check_patterns(scans: Sequence[Scan], recipe: Recipe) -> None:
 def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
+    images = parse_filters(recipe.data.images, origin="[data] images").wanted
     excluded = read_excluded(options)
     scans: list[Scan] = []
     for number, root in enumerate(find_roots(options.bids_dir, recipe.data)):
@@ -109,7 +110,7 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
             root,
             participants=options.participant_label if number == 0 else None,
             sessions=options.session_label if number == 0 else None,
-            filters={**recipe.data.images, **chosen},
+            filters={**images, **chosen},
             database_dir=options.bids_database_dir if number == 0 else None,
             validate=not options.skip_bids_validation,
         )
@@ -118,7 +119,7 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
     whole = options.participant_label is None and options.analysis_level != AnalysisLevel.EVALUATE
     kept = leave_out(scans, recipe.data, strict=whole)
     for scan in kept:
-        if scan.problem:
+        if scan.problem and options.analysis_level != AnalysisLevel.EVALUATE:
             raise MetadataError(scan.problem, hint=scan.hint)
     return kept
 
@@ -151,11 +152,19 @@ def find_labelled_scans(options: Options, recipe: Recipe) -> tuple[list[Scan], l
             f"none of {len(found.without)} scans in {options.bids_dir} has a label file",
             hint="check the patterns of labels in the recipe's [[structures]]",
         )
-    with_headers = [
-        replace(scan, sources=(*scan.sources, header_source(scan.path, root=scan.dataset_root)))
-        for scan in found.scans
-    ]
-    return with_headers, list(found.without)
+    strict = options.analysis_level != AnalysisLevel.EVALUATE
+    return [_add_header(scan, strict=strict) for scan in found.scans], list(found.without)
+
+
+def _add_header(scan: Scan, *, strict: bool) -> Scan:
+    """Add what the file's header says; an evaluation goes on without a scan that has none."""
+    try:
+        own = header_source(scan.path, root=scan.dataset_root)
+    except ScanError as error:
+        if strict:
+            raise
+        return replace(scan, problem=error.message, hint=error.hint)
+    return replace(scan, sources=(*scan.sources, own))
 
 
 def _train(split: Split, recipe: Recipe, options: Options) -> Path:

@@ -109,13 +109,6 @@ def test_many_tasks_in_the_same_moment_agree(tmp_path: Path) -> None:
     ]
 
 
-def test_a_damaged_description_is_written_anew(tmp_path: Path) -> None:
-    bids, output = make_bids(tmp_path / "bids"), tmp_path / "out"
-    output.mkdir()
-    (output / "dataset_description.json").write_text('{"Name": "cut off')
-    assert write(output, bids)["DatasetType"] == "derivative"
-
-
 @pytest.mark.parametrize(
     ("description", "reason"),
     [
@@ -223,3 +216,22 @@ def test_the_official_validator_finds_no_error_in_the_outputs(tmp_path: Path) ->
     issues = json.loads(run.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
     assert run.returncode == 0
+
+
+def test_a_source_that_was_moved_is_where_it_is_now(tmp_path: Path) -> None:
+    bids = make_bids(tmp_path / "bids")
+    write(tmp_path / "out", bids)
+    (tmp_path / "moved").mkdir()
+    moved = bids.rename(tmp_path / "moved" / "bids")
+    content = write(tmp_path / "out", moved)
+    assert content["SourceDatasets"] == [{"URL": "../moved/bids"}]
+
+
+@pytest.mark.parametrize("text", ['{"Name": "fMRIPrep",}', "[]", ""])
+def test_a_description_that_cannot_be_read_is_not_replaced(tmp_path: Path, text: str) -> None:
+    bids, output = make_bids(tmp_path / "bids"), tmp_path / "out"
+    output.mkdir()
+    (output / "dataset_description.json").write_text(text)
+    with pytest.raises(UsageError, match="is not a JSON object"):
+        write(output, bids)
+    assert (output / "dataset_description.json").read_text() == text

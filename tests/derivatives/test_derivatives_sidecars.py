@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_film.derivatives.atomic import TEMPORARY_PATTERN
 from bids_film.derivatives.names import output_names
 from bids_film.derivatives.sidecars import (
     find_sidecars,
@@ -129,7 +131,7 @@ def test_only_sidecars_with_a_label_map_beside_them_count(tmp_path: Path) -> Non
     write_probabilities_sidecar(names.probabilities_sidecar(GRAY), make_segmentation(), GRAY)
     names.checks.parent.mkdir()
     names.checks.write_text("[]")
-    remove_outputs(names, (CORD, GRAY))
+    remove_outputs(names)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -186,3 +188,36 @@ def test_the_label_table_has_a_row_per_structure_whatever_their_names(tmp_path: 
         "2\tgray matter\tGM\t#ff6b57\tspinal cord\t4\t0.00425",
         "3\ttab here and line\tX\t#000000\tn/a\t0\t0",
     ]
+
+
+def test_removing_takes_old_structures_and_half_written_figures_but_no_other_scan(
+    tmp_path: Path,
+) -> None:
+    entities = {"sub": "01", "space": "MNI"}
+    names, other = (
+        output_names(
+            Scan(
+                path=Path("/bids/sub-01/anat/scan_T1w.nii.gz"),
+                dataset_root=Path("/bids"),
+                entities={**entities, **more},
+                suffix="T1w",
+                datatype="anat",
+            ),
+            "cord",
+            tmp_path,
+        )
+        for more in ({}, {"desc": "x"})
+    )
+    names.figures.mkdir(parents=True)
+    kept = [other.figure("entropy"), other.probabilities(GRAY), other.sidecar]
+    removed = [
+        names.probabilities(replace(GRAY, abbreviation="OLD")),
+        names.probabilities_sidecar(GRAY),
+        names.figure("entropy"),
+        names.figure("other-1"),
+        names.figures / TEMPORARY_PATTERN.replace("*", "aaaa"),
+    ]
+    for path in [*kept, *removed]:
+        path.write_bytes(b"")
+    remove_outputs(names)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(kept)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bids_film.domain.errors import UsageError
-from bids_film.domain.patterns import check_pattern, fill_pattern, find_files
+from bids_film.domain.patterns import check_pattern, fill_pattern, find_files, is_listed
 from bids_film.domain.scan import Scan
 
 
@@ -42,3 +42,11 @@ def test_a_file_is_found_where_its_pattern_leads_and_missing_ones_are_none(tmp_p
 def test_patterns_that_cannot_be_meant_are_refused(pattern: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         check_pattern(pattern, where="labels")
+
+
+def test_a_file_whose_content_was_not_fetched_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "sub-01_T2w.nii.gz"
+    assert not is_listed(path)
+    assert not is_listed(tmp_path)
+    path.symlink_to(tmp_path / "annex" / "gone")
+    assert is_listed(path)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import ChainMap
 from pathlib import Path
 
@@ -329,8 +328,6 @@ def test_the_field_strength_of_a_real_scan_is_found_in_sidecar_and_table(
 
 
 @pytest.mark.realdata
-def test_one_of_three_thousand_participants_is_found_at_once(shared_data: Path) -> None:
-    start = time.perf_counter()
+def test_one_of_three_thousand_participants_is_found_with_its_row(shared_data: Path) -> None:
     (scan,) = open_dataset(shared_data / "brisc", participants=["te00001"])
-    assert time.perf_counter() - start < 1.0
     assert scan.sources[0].values["tumor_type"] == "glioma"

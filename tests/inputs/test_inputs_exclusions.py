@@ -55,3 +55,15 @@ def test_a_file_that_is_no_such_list_says_what_is_wrong(
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.tsv is not there"):
         read_exclusions(tmp_path / "nowhere.tsv")
+
+
+@pytest.mark.parametrize("name", ["review.tsv", "review.json"])
+def test_keys_are_read_in_any_case(tmp_path: Path, name: str) -> None:
+    rows = [{key.capitalize(): value for key, value in row.items()} for row in REVIEW]
+    rows = [{"scan": row.pop("Scan"), **row} for row in rows]
+    path = tmp_path / name
+    if path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        write_tsv(path, rows)
+    assert read_exclusions(path) == {REVIEW[0]["scan"]: "moved", REVIEW[3]["scan"]: ""}

@@ -81,3 +81,13 @@ def test_a_folder_that_cannot_be_read_is_named(
 ) -> None:
     assert list(list_files(tmp_path / "sub-01")) == []
     assert f"{tmp_path / 'sub-01'} is left out" in caplog.text
+
+
+def test_a_link_that_leads_to_itself_stops_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    for link in (folder / "loop", tmp_path / "sub-02"):
+        link.symlink_to(link)
+    assert list_participants(tmp_path) == ["01"]
+    assert list(list_files(tmp_path / "sub-01")) == [str(folder / "loop")]
+    assert newest_change_ns(tmp_path) > 0

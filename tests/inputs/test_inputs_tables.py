@@ -116,3 +116,25 @@ def test_a_json_file_that_was_not_fetched_says_how_to_get_it(tmp_path: Path) -> 
     path.symlink_to(tmp_path / "annex")
     with pytest.raises(MetadataError, match="datalad get"):
         read_json(path)
+
+
+def test_a_data_dictionary_that_was_not_fetched_is_no_absent_one(tmp_path: Path) -> None:
+    link = tmp_path / "participants.json"
+    link.symlink_to(tmp_path / "annex" / "gone")
+    with pytest.raises(MetadataError, match="a link to a file that is not there"):
+        read_units(link)
+
+
+@pytest.mark.parametrize("empty", ["", " ", "N/A", "n/a"])
+def test_a_key_that_is_not_given_is_one_however_that_is_written(tmp_path: Path, empty: str) -> None:
+    text = f"participant_id\tsession_id\tage\nsub-01\t{empty}\t30\n"
+    table = read_table(_write(tmp_path, text.encode()), required="participant_id")
+    assert list(index_rows(table, [("participant_id", "sub-"), ("session_id", "ses-")])) == [
+        ("01", "n/a")
+    ]
+
+
+def test_a_table_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match="is not there") as caught:
+        read_table(tmp_path / "none.tsv", required="scan")
+    assert "link" not in str(caught.value)

@@ -185,3 +185,10 @@ def test_a_structure_that_few_scans_have_loses_none_of_them_to_a_level_of_its_ow
     for number in range(4, 12):
         scan = f"sub-{number}/anat/sub-{number}_T2w.nii.gz: "
         assert len([title for title in titles if title.startswith(scan)]) == 4
+
+
+def test_scans_of_two_datasets_are_not_joined() -> None:
+    rows = [make_row(1, 0.9), {**make_row(1, 0.1), "dataset": "../other"}]
+    chart = chart_pairs(rows, rows, ("other", "this"))
+    assert "higher by this on 0" in chart.description
+    assert all(line.points[0][1] == line.points[1][1] for line in chart.lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 from group_scenes import HOSTILE, make_members, write_group_page
 
 from bids_film.domain.segmentation import RecordedValue
-from bids_film.report.group import _read_cell, find_coverage
+from bids_film.report.group import _read_cell, _shorten, find_coverage
 from bids_film.workflow.group import GroupScans, make_rows
 
 
@@ -41,6 +41,8 @@ def test_cells_of_participants_tsv_are_numbers_only_where_they_are_no_labels() -
     assert _read_cell("n/a") is None
     assert _read_cell("nan") == "nan"
     assert _read_cell("0.5") == 0.5
+    assert _read_cell("1_2") == "1_2"
+    assert _shorten("participants.tsv scanned", 20210314.0) == 20210314.0
 
 
 def test_an_outlier_does_not_hide_itself_and_few_scans_are_not_rated() -> None:
