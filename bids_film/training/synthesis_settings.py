@@ -151,8 +151,8 @@ class SynthesisSettings(DeformationSettings):
                 "realistic_probability and simulated_probability: expected a sum of at most 1, got "
                 f"{self.realistic_probability} and {self.simulated_probability}"
             )
-        if unmatched := set(self.contrasts) ^ set(self.contrast_weights):
+        if unknown := set(self.contrast_weights) - set(self.contrasts):
             raise UsageError(
-                f"contrasts and contrast_weights: only in one of them: {sorted(unmatched)}",
-                hint="give each contrast its weight",
+                f"contrast_weights: {sorted(unknown)} are none of the contrasts, "
+                f"{sorted(self.contrasts)}"
             )

@@ -230,7 +230,7 @@ def test_the_expected_dice_is_called_a_guess_and_what_is_below_the_usual_is_mark
     text = Outline(render(replace(scan, segmentation=changed))).text
     assert "own guess. It is higher than the real one" in text
     assert text.count("usual") == 1
-    assert "0.90 ▲ usual 0.950" in text
+    assert "0.900 ▲ usual 0.950" in text
 
 
 def test_a_failed_scan_is_told_with_its_reason_and_remedy() -> None:

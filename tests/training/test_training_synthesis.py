@@ -294,7 +294,12 @@ def test_limits_hold_at_least_a_slice_and_lie_in_the_patch(head: torch.Tensor) -
 def test_settings_are_read_from_plain_values() -> None:
     read = from_mapping(
         SynthesisSettings,
-        {"targets": {"all": [2, 41]}, "sides": [[2, 41]], "contrasts": {"T1w": {"white": [0, 1]}}},
+        {
+            "targets": {"all": [2, 41]},
+            "sides": [[2, 41]],
+            "contrasts": {"T1w": {"white": [0, 1]}},
+            "contrast_weights": {"T1w": 1.0},
+        },
         where="[synthesis]",
     )
     assert read.targets == {"all": (2, 41)}
