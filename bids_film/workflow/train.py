@@ -60,7 +60,10 @@ def read_own_recipe(options: Options) -> Recipe:
             f"{options.analysis_level} needs a recipe",
             hint="give a TOML file with [[structures]] by --config-file",
         )
-    return read_recipe(options.config_file)
+    recipe = read_recipe(options.config_file)
+    # Whether scans can be asked for so is better known before the training than after it.
+    parse_filters(recipe.model.inputs, origin="[model] inputs")
+    return recipe
 
 
 def split_labelled(options: Options, recipe: Recipe) -> Split:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.bids_factory import write_dataset
+from support.phantom_recipe import DATA
+
+from bids_film.domain.errors import InputError, UsageError
+from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.train import read_own_recipe, run_train
+
+MODEL = '[model]\nname = "phantom"\n'
+
+
+def make_options(folder: Path, recipe: str) -> Options:
+    (folder / "train.toml").write_text(recipe, encoding="utf-8")
+    return Options(
+        bids_dir=folder / "bids",
+        output_dir=folder / "out",
+        analysis_level=AnalysisLevel.TRAIN,
+        config_file=folder / "train.toml",
+        dry_run=True,
+    )
+
+
+def test_inputs_that_no_scan_can_have_are_refused_before_the_training(tmp_path: Path) -> None:
+    options = make_options(tmp_path, f'{MODEL}inputs = {{ sufix = "T1w" }}\n{DATA}')
+    with pytest.raises(UsageError, match="sufix"):
+        read_own_recipe(options)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        (DATA.replace("_gmseg-", "_gmesg-"), "structure 'core': none of 2 scans"),
+        (f'{DATA}[preprocessing]\ncompanions = ["{{folder}}/{{entities}}_T2W.nii.gz"]\n', "T2W"),
+    ],
+)
+def test_what_no_scan_has_cannot_be_learned(tmp_path: Path, recipe: str, named: str) -> None:
+    write_dataset(tmp_path / "bids", participants=("01", "02"), shape=(8, 8, 4), labels=True)
+    options = make_options(tmp_path, MODEL + recipe)
+    with pytest.raises(InputError, match=named):
+        run_train(options)
+    assert run_train(make_options(tmp_path, MODEL + DATA)) == 0
