@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import bids_film
 from bids_film.domain.errors import UsageError
+from bids_film.domain.paths import make_absolute
 from bids_film.workflow.options import AnalysisLevel
 
 _DESCRIPTION = """\
@@ -108,7 +109,7 @@ def absolute_path(text: str) -> Path:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     try:
-        path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 (takes .. out)
+        path = make_absolute(Path(text).expanduser())
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"there is no such user: {text!r}") from error
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):

@@ -44,17 +44,19 @@ def write_dataset_files(
         Where the folder belongs to another pipeline, is a raw dataset or holds the outputs of
         another input, or cannot be written.
     """
-    _check_same_input(_read_own(output), output, bids_root)
-    _write_if_changed(
-        output / DESCRIPTION,
-        describe_dataset(
-            existing=_read_own(output),
-            source=_read_description(bids_root / DESCRIPTION) or {},
-            link=_relative_link(output, bids_root),
-            generated_by=describe_program(version, environment),
-        ),
-        output,
+    existing = _read_own(output)
+    _check_same_input(existing, output, bids_root)
+    content = describe_dataset(
+        existing=existing,
+        source=_read_description(bids_root / DESCRIPTION) or {},
+        link=_relative_link(output, bids_root),
+        generated_by=describe_program(version, environment),
     )
+    if existing:
+        _check_ours(existing, output)
+    if content != existing:
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        write_text_atomically(output / DESCRIPTION, text)
     _write_ignored(output / ".bidsignore")
 
 
@@ -151,14 +153,6 @@ def _read_description(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None if path.exists() else {}
     return content if isinstance(content, dict) else None
-
-
-def _write_if_changed(path: Path, content: Mapping[str, Any], output: Path) -> None:
-    existing = _read_own(output)
-    if existing:
-        _check_ours(existing, output)
-    if content != existing:
-        write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _check_ours(existing: Mapping[str, Any], output: Path) -> None:

@@ -7,18 +7,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bids_film.evaluation.rows import Row, identify_scan, mean_defined
+from bids_film.evaluation.rows import number as read_number
 from bids_film.evaluation.statistics import adjust_holm
 from bids_film.evaluation.summary import (
     MEASURES,
     Comparison,
-    Row,
     Summary,
     compare,
-    identify_scan,
-    mean_defined,
     summarise,
 )
-from bids_film.evaluation.summary import number as read_number
 
 AS_FOUND = "as found"
 """The condition under which each scan's own metadata are told."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bids_film.evaluation.rows import (
+    UNKNOWN,
+    Row,
+    identify_person,
+    identify_scan,
+    mean_defined,
+    number,
+)
 from bids_film.evaluation.statistics import (
     Interval,
     PairedTest,
@@ -15,16 +23,11 @@ from bids_film.evaluation.statistics import (
     compare_pairs,
 )
 
-Row = Mapping[str, str | float | None]
-"""One scan's measures of one structure, with ``participant_id``, ``scan`` and ``structure``; and
-``dataset`` where it is not of the first dataset."""
-
 MEASURES = (
     "dice", "surface_dice", "hd95_mm", "assd_mm", "lesion_f1", "volume_difference_percent", "ece",
 )  # fmt: skip
 """What is summarised and compared."""
 
-UNKNOWN = "n/a"
 _MOST_LEVELS = 6
 _NO_PAIR = (math.nan, math.nan)
 
@@ -133,29 +136,6 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
     ]
 
 
-def number(row: Row, column: str) -> float:
-    """Read a cell as a number; NaN where it is none."""
-    value = row.get(column)
-    try:
-        return math.nan if value is None else float(value)
-    except ValueError:
-        return math.nan
-
-
-def identify_scan(row: Row) -> tuple[str, str]:
-    """Tell scans apart: datasets that were evaluated together may have scans of the same path."""
-    return _read_dataset(row), str(row["scan"])
-
-
-def _identify_person(row: Row) -> str:
-    return f"{_read_dataset(row)} {row['participant_id']}"
-
-
-def _read_dataset(row: Row) -> str:
-    dataset = row.get("dataset")
-    return "" if dataset in (None, UNKNOWN) else str(dataset)
-
-
 def find_levels(rows: Sequence[Row], column: str) -> list[str]:
     """Find the level of each row's value: itself, or a half of the range of many numbers.
 
@@ -182,7 +162,7 @@ def _summarise_one(rows: Sequence[Row], *, structure: str, measure: str, level: 
         structure=structure,
         measure=measure,
         level=level,
-        interval=bootstrap_mean(values, [_identify_person(row) for row in rows]),
+        interval=bootstrap_mean(values, [identify_person(row) for row in rows]),
         median=statistics.median(defined) if defined else math.nan,
         undefined=len(values) - len(defined),
     )
@@ -193,7 +173,7 @@ def _compare_all(
 ) -> Iterator[tuple[str, str, tuple[list[float], list[float]], PairedTest]]:
     for structure in dict.fromkeys(str(row["structure"]) for row, _ in pairs):
         own = [pair for pair in pairs if _is_of(pair[0], structure)]
-        participants = [_identify_person(row) for row, _ in own]
+        participants = [identify_person(row) for row, _ in own]
         for measure in MEASURES:
             values = [(number(one, measure), number(other, measure)) for one, other in own]
             defined = [pair if not math.isnan(sum(pair)) else _NO_PAIR for pair in values]
@@ -203,12 +183,6 @@ def _compare_all(
 
 def _is_of(row: Row, structure: str) -> bool:
     return row["structure"] == structure
-
-
-def mean_defined(values: Sequence[float]) -> float:
-    """Average what is no NaN; NaN where nothing is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return statistics.fmean(defined) if defined else math.nan
 
 
 def _sort_key(level: str) -> tuple[bool, float, str]:

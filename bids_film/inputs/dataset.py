@@ -13,6 +13,7 @@ from typing import Any
 
 from bids_film.domain.entities import BidsName, parse_name
 from bids_film.domain.errors import InputError, ScanError
+from bids_film.domain.paths import make_absolute
 from bids_film.domain.scan import Scan
 from bids_film.inputs.filters import Filters, matches, parse_filters, with_defaults
 from bids_film.inputs.folders import (
@@ -20,7 +21,6 @@ from bids_film.inputs.folders import (
     choose_participants,
     list_files,
     list_participants,
-    make_absolute,
     unknown_label_error,
 )
 from bids_film.inputs.sources import SourceReader

@@ -18,11 +18,6 @@ _SHOWN_LABELS = 5
 _LOG = logging.getLogger(__name__)
 
 
-def make_absolute(path: Path) -> Path:
-    """Absolute path without ``..``; links stay, so that messages show the path that was given."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve() would follow links
-
-
 def list_participants(root: Path) -> list[str]:
     """Labels, without ``sub-``, of the participants that have a folder, sorted.
 

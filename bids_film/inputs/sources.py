@@ -12,9 +12,15 @@ from typing import Any
 from bids_film.domain.entities import BidsName, parse_name
 from bids_film.domain.errors import MetadataError, ScanError
 from bids_film.domain.scan import MetadataSource, SourceKind
-from bids_film.inputs.tables import Row, index_rows, read_json, read_table, read_units
-
-_NOT_AVAILABLE = "n/a"
+from bids_film.inputs.tables import (
+    NOT_AVAILABLE,
+    Row,
+    find_row,
+    index_rows,
+    read_json,
+    read_table,
+    read_units,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,9 +139,7 @@ class SourceReader:
     def _read_participants_table(self, entities: Mapping[str, str]) -> tuple[MetadataSource, ...]:
         # Many labs put one row per session here: such rows hold for their session only.
         participant = _Key(column="participant_id", prefix="sub-", value=entities["sub"])
-        session = _Key(
-            column="session_id", prefix="ses-", value=entities.get("ses", _NOT_AVAILABLE)
-        )
+        session = _Key(column="session_id", prefix="ses-", value=entities.get("ses", NOT_AVAILABLE))
         table = self._root / "participants.tsv"
         return self._read_row(SourceKind.PARTICIPANTS_TSV, table, participant, session)
 
@@ -150,7 +154,7 @@ class SourceReader:
         if table is None:
             return ()
         used = [one.value for one in keys if one.column in table.keys]
-        row = table.rows.get(tuple(used)) or table.rows.get((*used[:1], _NOT_AVAILABLE))
+        row = find_row(table.rows, used)
         return () if row is None else (self._source(kind, path, row.values, table.units),)
 
     @contextmanager

@@ -13,8 +13,8 @@ from typing import Any
 
 from bids_film.domain.errors import MetadataError
 
+NOT_AVAILABLE = "n/a"
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_NOT_AVAILABLE = "n/a"
 _LOG = logging.getLogger(__name__)
 
 
@@ -116,9 +116,14 @@ def index_rows(table: Table, keys: Sequence[tuple[str, str]]) -> dict[tuple[str,
     return found
 
 
+def find_row(rows: Mapping[tuple[str, ...], Row], key: Sequence[str]) -> Row | None:
+    """Find the row of a key, or the one whose second part is not given: it holds for any."""
+    return rows.get(tuple(key)) or rows.get((*key[:1], NOT_AVAILABLE))
+
+
 def _read_key(text: str, prefix: str) -> str:
     label = text.strip().removeprefix(prefix)
-    return _NOT_AVAILABLE if label.casefold() in ("", _NOT_AVAILABLE) else label
+    return NOT_AVAILABLE if label.casefold() in ("", NOT_AVAILABLE) else label
 
 
 def read_units(*dictionaries: Path) -> dict[str, str]:

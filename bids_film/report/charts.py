@@ -11,7 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from bids_film.evaluation.calibration import Reliability
-from bids_film.evaluation.summary import Row, Summary, identify_scan, number
+from bids_film.evaluation.rows import Row, identify_scan, number
+from bids_film.evaluation.summary import Summary
 from bids_film.report.templating import read_asset, read_library, write_policy
 
 _LIMITS_OF_AGREEMENT = 1.96

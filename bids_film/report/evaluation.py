@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bids_film.evaluation.calibration import Reliability
-from bids_film.evaluation.summary import Comparison, Row, Summary, find_levels
+from bids_film.evaluation.rows import Row
+from bids_film.evaluation.summary import Comparison, Summary, find_levels
 from bids_film.report.charts import (
     Chart,
     chart_dice,

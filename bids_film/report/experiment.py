@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bids_film.evaluation.experiment import AS_FOUND, ArmComparison, ArmSummary, average_seeds
+from bids_film.evaluation.rows import Row
 from bids_film.evaluation.statistics import Interval
-from bids_film.evaluation.summary import Row
 from bids_film.report.charts import Chart, chart_dice, describe_charts
 from bids_film.report.templating import plain_environment
 

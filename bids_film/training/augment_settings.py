@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bids_film.domain.errors import UsageError
+from bids_film.training.settings import check_share
 from bids_film.training.spatial import DeformationSettings, Range
 
 
@@ -80,9 +81,7 @@ class AugmentSettings(DeformationSettings):
         if not set(self.flip_axes) <= {0, 1, 2}:
             raise UsageError(f"flip_axes: expected axes from 0 to 2, got {list(self.flip_axes)}")
         for name in ("gamma_inverted", "remap_monotone", "noise_rician", "blur_uneven"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise UsageError(f"{name}: expected a number from 0 to 1, got {share}")
+            check_share(name, getattr(self, name))
 
 
 PRESETS: Mapping[str, AugmentSettings] = MappingProxyType(

@@ -122,9 +122,8 @@ class ArrayStore:
             return array
         self.folder.mkdir(parents=True, exist_ok=True)
         # The name alone may be that of a scan of another dataset.
-        prefix = f"{name}_"
         with NamedTemporaryFile(
-            dir=self.folder, prefix=prefix, suffix=".npy", delete=False
+            dir=self.folder, prefix=f"{name}_", suffix=".npy", delete=False
         ) as file:
             np.save(file, array)
         mapped: NDArray[Any] = np.load(file.name, mmap_mode="r")

@@ -113,11 +113,11 @@ class ExampleSampler:
         settings = self.augmentation
         if not settings.voxel_size:
             settings = replace(settings, voxel_size=example.spacing_mm[: len(self.patch)])
-        there = image.flatten(1).any(dim=1)
+        there = image.flatten(1).any(dim=1) if len(example.image) > 1 else None
         image, labels = augment_example(
             image, labels, patch=self.patch, settings=settings, rng=rng, center=middle
         )
-        if len(example.image) > 1:
+        if there is not None:
             # What changes intensities makes something of a companion that is missing.
             image *= there.view(-1, *[1] * len(self.patch))
             image = withhold_companions(image, len(example.image), self.drop_companion, rng)

@@ -80,7 +80,7 @@ class DataSettings:
     drop_companion: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_share("[data] drop_companion", self.drop_companion)
+        check_share("[data] drop_companion", self.drop_companion)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,8 +131,8 @@ class MetadataSettings:
     drop_all_probability: float = 0.05
 
     def __post_init__(self) -> None:
-        _check_share("[metadata] drop_probability", self.drop_probability)
-        _check_share("[metadata] drop_all_probability", self.drop_all_probability)
+        check_share("[metadata] drop_probability", self.drop_probability)
+        check_share("[metadata] drop_all_probability", self.drop_all_probability)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,7 +247,7 @@ class TrainingSettings:
                     f"[training] {name}: expected more than 0, got {getattr(self, name)}"
                 )
         for name in ("foreground", "freeze_norm_from", "ema"):
-            _check_share(f"[training] {name}", getattr(self, name))
+            check_share(f"[training] {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,7 +280,7 @@ class SplitSettings:
     test: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_share("[split] validation", self.validation)
+        check_share("[split] validation", self.validation)
         if self.folds and (self.folds < 2 or not 1 <= self.fold <= self.folds):  # noqa: PLR2004 (one fold leaves none to train on)
             raise UsageError(
                 f"[split] expected folds of at least 2 and a fold from 1 to folds, "
@@ -288,6 +288,7 @@ class SplitSettings:
             )
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """Refuse what is no share of a whole."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name}: expected a number from 0 to 1, got {value}")

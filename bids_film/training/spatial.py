@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bids_film.domain.errors import UsageError
 from bids_film.training.separable import smooth_field
+from bids_film.training.settings import check_share
 
 Range = tuple[float, float]
 
@@ -64,8 +65,8 @@ class DeformationSettings:
         """Check every probability and range, also those of the settings that build on these."""
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name.endswith("_probability") and not 0 <= value <= 1:
-                raise UsageError(f"{item.name}: expected a number from 0 to 1, got {value}")
+            if item.name.endswith("_probability"):
+                check_share(item.name, value)
             if item.type in _RANGES and not 0 <= value[0] <= value[1]:
                 raise UsageError(
                     f"{item.name}: expected two numbers from 0 on, the lower one first, "

@@ -13,8 +13,7 @@ from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.records import check_key
 from bids_film.domain.scan import Scan
 from bids_film.domain.segmentation import Segmentation
-from bids_film.evaluation.summary import UNKNOWN
-from bids_film.inputs.tables import index_rows, read_table
+from bids_film.inputs.tables import NOT_AVAILABLE, find_row, index_rows, read_table
 from bids_film.model.header import ModelHeader, hash_file, read_header
 from bids_film.models import find_model
 from bids_film.training.labels import find_labels
@@ -27,7 +26,6 @@ from bids_film.workflow.folders import check_folders, read_excluded
 from bids_film.workflow.group import choose_segmented, read_segmentations
 from bids_film.workflow.measure import (
     Measured,
-    SeenScans,
     load_engine,
     measure_model,
     measure_outputs,
@@ -35,6 +33,7 @@ from bids_film.workflow.measure import (
 )
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
+from bids_film.workflow.seen import SeenScans
 from bids_film.workflow.tables import Row
 from bids_film.workflow.train import find_labelled_scans
 
@@ -96,7 +95,7 @@ def _list_part(
     """List the labelled scans of a part of the model's split, to be segmented in memory."""
     check_folders(options)
     there = replace(recipe, data=keep_present(options.bids_dir, recipe.data))
-    labelled, _ = find_labelled_scans(options, there)
+    labelled, _ = find_labelled_scans(options, there, strict=False)
     if options.participant_label:
         labelled = [scan for scan in labelled if scan.dataset_root == options.bids_dir]
     scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
@@ -196,8 +195,8 @@ def _find_levels(options: Options, header: ModelHeader) -> Callable[[Scan], Row]
     def find_level(scan: Scan) -> Row:
         if scan.dataset_root != options.bids_dir:
             return {options.by: find_value(scan, options.by)}
-        asked = (scan.participant, scan.entities.get("ses", UNKNOWN))[: len(present)]
-        row = rows.get(asked) or rows.get((scan.participant, UNKNOWN)[: len(present)])
+        person = (scan.participant, scan.entities.get("ses", NOT_AVAILABLE))
+        row = find_row(rows, person[: len(present)])
         return {options.by: row.values[options.by]} if row else {}
 
     return find_level

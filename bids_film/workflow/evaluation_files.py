@@ -50,7 +50,6 @@ def write_evaluation(
         Where the other table has nothing in common with this one.
     """
     rows = [entry.row for entry in measured]
-    reliability = sum_reliability(measured)
     path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
     for what in ("comparison", "calibration"):  # those of an earlier run are about other rows
         remove_table(_name_beside(path, what))
@@ -66,6 +65,7 @@ def write_evaluation(
         sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(comparisons))
     elif options.compare_with:
         raise InputError(f"{options.compare_with} has no scan and structure of {path}")
+    reliability = sum_reliability(measured)
     if reliability:
         bins = [row for name, own in reliability.items() for row in calibration_rows(name, own)]
         _write_beside(path, "calibration", CALIBRATION_COLUMNS, bins)

@@ -13,7 +13,7 @@ from bids_film.derivatives.atomic import check_writable, write_text_atomically
 from bids_film.domain.errors import ExitCode, InputError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.evaluation.experiment import compare_arms, summarise_arms
-from bids_film.evaluation.summary import identify_scan
+from bids_film.evaluation.rows import identify_scan
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
 from bids_film.model.header import hash_file, read_header

@@ -10,7 +10,7 @@ from pathlib import Path
 from bids_film.domain.entities import parse_name
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
-from bids_film.evaluation.summary import number
+from bids_film.evaluation.rows import number
 from bids_film.report.checks import Check, find_light, list_concerns
 from bids_film.report.cohort import Spread, measure_spread
 from bids_film.workflow.flags import find_flags
@@ -166,9 +166,7 @@ def compare_volumes(
                     "other_ml": before,
                     "this_ml": after,
                     "difference_ml": difference,
-                    "difference_percent": 100 * difference / float(before)
-                    if float(before)
-                    else None,
+                    "difference_percent": 100 * difference / before if float(before) else None,
                 }
             )
     return found

@@ -18,7 +18,7 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Grid
 from bids_film.evaluation.calibration import Reliability, count_reliability
 from bids_film.evaluation.experiment import AS_FOUND
-from bids_film.evaluation.summary import UNKNOWN
+from bids_film.evaluation.rows import UNKNOWN
 from bids_film.images.geometry import plan_ras
 from bids_film.images.measures import measure_structure
 from bids_film.inference.companions import read_with_companions
@@ -26,8 +26,8 @@ from bids_film.inputs.nifti import read_volume
 from bids_film.metadata.encoder import MetadataValues
 from bids_film.metadata.fields import CategoricalField
 from bids_film.model.header import ModelHeader
-from bids_film.training.labels import Reference, hash_scan, read_reference
-from bids_film.training.recipe import Recipe, recipe_from_dict
+from bids_film.training.labels import Reference, read_reference
+from bids_film.training.recipe import Recipe
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import resolve_metadata
 from bids_film.workflow.resources import divide_resources
@@ -207,42 +207,6 @@ def sum_reliability(measured: Sequence[Measured]) -> dict[str, Reliability]:
             own = entry.reliability
             total[name] = total[name] + own if name in total else own
     return total
-
-
-class SeenScans:
-    """Which labelled scans a model has seen, as its file says."""
-
-    def __init__(self, header: ModelHeader, recipe: Recipe) -> None:
-        own = header.training.get("recipe")
-        # Its scans were listed with the labels that it learned from, not with those it meets now.
-        self._structures = recipe_from_dict(own).structures if own else recipe.structures
-        self._parts: dict[Path, str] = {}
-        self._entries: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-        for part, entries in header.training.get("data", {}).items():
-            for entry in entries:
-                # Models of older versions list label maps by their path alone.
-                known = {"scan": entry} if isinstance(entry, str) else entry
-                self._entries.setdefault(known["scan"], []).append((part, known))
-
-    def part_of(self, scan: Scan) -> str:
-        """``training``, ``validation``, or nothing for a scan that the model has not seen.
-
-        A scan is the same where its path is, and the content of its files or its dataset's name:
-        labels may have been corrected since.
-        """
-        if scan.path not in self._parts:
-            # The files of a scan are read whole: once, however often it is asked for.
-            self._parts[scan.path] = self._find_part(scan)
-        return self._parts[scan.path]
-
-    def _find_part(self, scan: Scan) -> str:
-        entries = self._entries.get(scan.relative_path, [])
-        content = hash_scan(scan, self._structures) if entries else ""
-        for part, entry in entries:
-            name = entry.get("dataset", "" if "sha256" in entry else scan.dataset_root.name)
-            if entry.get("sha256") == content or name == scan.dataset_root.name:
-                return part
-        return ""
 
 
 def name_dataset(scan: Scan, bids_dir: Path) -> Row:

@@ -151,6 +151,20 @@ def _find_reason(error: Exception) -> str:
     return str(own[-1]) if own else (text.strip().splitlines() or [repr(error)])[-1].strip()
 
 
+def find_processes(options: Options) -> int | None:
+    """Find how many processes the user asked for; a plugin file has no ``--nprocs`` beside it.
+
+    Raises
+    ------
+    UsageError
+        Where the plugin file cannot be used.
+    """
+    name, arguments = _read_plugin(options)
+    if name == "Linear":
+        return 1
+    return int(arguments["n_procs"]) if "n_procs" in arguments else options.nprocs
+
+
 def _read_plugin(options: Options) -> tuple[str, dict[str, Any]]:
     """Name of the plugin and its arguments; the name is empty where the program chooses."""
     if options.use_plugin is None:

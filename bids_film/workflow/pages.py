@@ -72,12 +72,12 @@ def write_page(page: PageJob) -> Path:
     UsageError
         Where the page cannot be written.
     """
-    drawn: list[tuple[int, int] | None] | None = None
-    # Jobs of one participant's sessions may end together: what the last one writes must show all.
-    while drawn != (there := _list_parts(page)):
-        drawn = there
+    while True:
+        drawn = _list_parts(page)
         path = _write_page(page)
-    return path
+        # Jobs of one participant's sessions may end together: the last page must show all.
+        if drawn == _list_parts(page):
+            return path
 
 
 def _list_parts(page: PageJob) -> list[tuple[int, int] | None]:

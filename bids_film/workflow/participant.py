@@ -20,7 +20,6 @@ from bids_film.workflow.job import Result, ScanJob, ScanOutcome
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import PageJob, find_failures
 from bids_film.workflow.plan import Plan, make_plan
-from bids_film.workflow.plugin_file import read_plugin_file
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
 from bids_film.workflow.state import LOGS, identify_file, read_outcome
@@ -72,11 +71,11 @@ def run_participant(options: Options) -> ExitCode:
 
 
 def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) -> ExitCode:
-    from bids_film.workflow.nipype_run import run_nodes  # noqa: PLC0415 a dry run needs no nipype
+    from bids_film.workflow.nipype_run import find_processes, run_nodes  # noqa: PLC0415 a dry run needs no nipype
 
     resources = divide_resources(
         max(1, len(jobs)),
-        nprocs=_count_processes(options),
+        nprocs=find_processes(options),
         omp_nthreads=options.omp_nthreads,
         mem_gb=options.mem,
     )
@@ -99,16 +98,6 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
     return _sum_up(progress, len(pages), options, problem)
-
-
-def _count_processes(options: Options) -> int | None:
-    """Count the processes that the user asked for; a plugin file says it before ``--nprocs``."""
-    if options.use_plugin is None:
-        return options.nprocs
-    name, arguments = read_plugin_file(options.use_plugin)
-    if name == "Linear":
-        return 1
-    return int(arguments["n_procs"]) if "n_procs" in arguments else options.nprocs
 
 
 class _Outcomes:

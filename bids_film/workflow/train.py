@@ -21,7 +21,7 @@ from bids_film.training.recipe import Recipe, read_recipe
 from bids_film.training.selection import find_roots, leave_out
 from bids_film.training.splits import Split, split_scans
 from bids_film.workflow.folders import check_folders, read_excluded, run_folder
-from bids_film.workflow.options import AnalysisLevel, Options
+from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _check_patterns(scans: Sequence[Scan], recipe: Recipe) -> None:
             )
 
 
-def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
+def _find_scans(options: Options, recipe: Recipe, *, strict: bool) -> list[Scan]:
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
     images = parse_filters(recipe.data.images, origin="[data] images").wanted
@@ -119,10 +119,9 @@ def find_training_scans(options: Options, recipe: Recipe) -> list[Scan]:
         )
         scans += [scan for scan in found if number or scan.relative_path not in excluded]
     # Of some participants only, or of another dataset, a pattern may rightly name none.
-    whole = options.participant_label is None and options.analysis_level != AnalysisLevel.EVALUATE
-    kept = leave_out(scans, recipe.data, strict=whole)
+    kept = leave_out(scans, recipe.data, strict=strict and options.participant_label is None)
     for scan in kept:
-        if scan.problem and options.analysis_level != AnalysisLevel.EVALUATE:
+        if scan.problem and strict:
             raise MetadataError(scan.problem, hint=scan.hint)
     return kept
 
@@ -137,8 +136,16 @@ def describe_split(split: Split, without: Sequence[Scan]) -> Iterator[str]:
         yield f"not used, for want of labels: {len(without)} scans"
 
 
-def find_labelled_scans(options: Options, recipe: Recipe) -> tuple[list[Scan], list[Scan]]:
+def find_labelled_scans(
+    options: Options, recipe: Recipe, *, strict: bool = True
+) -> tuple[list[Scan], list[Scan]]:
     """Find the scans to learn from, with all their metadata, and those without labels.
+
+    Parameters
+    ----------
+    strict : bool
+        Whether a scan that cannot be used, or a pattern that leaves none out, is refused here; such
+        a scan says so in its `problem` otherwise.
 
     Raises
     ------
@@ -149,18 +156,17 @@ def find_labelled_scans(options: Options, recipe: Recipe) -> tuple[list[Scan], l
         from bids_film.training.label_maps import find_label_maps  # noqa: PLC0415 imports torch
 
         return find_label_maps(options.bids_dir, recipe.data.images), []
-    found = find_labelled(find_training_scans(options, recipe), recipe.structures)
+    found = find_labelled(_find_scans(options, recipe, strict=strict), recipe.structures)
     if not found.scans:
         raise InputError(
             f"none of {len(found.without)} scans in {options.bids_dir} has a label file",
             hint="check the patterns of labels in the recipe's [[structures]]",
         )
-    strict = options.analysis_level != AnalysisLevel.EVALUATE
     return [_add_header(scan, strict=strict) for scan in found.scans], list(found.without)
 
 
 def _add_header(scan: Scan, *, strict: bool) -> Scan:
-    """Add what the file's header says; an evaluation goes on without a scan that has none."""
+    """Add what the file's header says."""
     try:
         own = header_source(scan.path, root=scan.dataset_root)
     except ScanError as error:

@@ -120,3 +120,14 @@ def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return first.keys() == second.keys() and all(
         torch.equal(value, second[name]) for name, value in first.items()
     )
+
+
+def disturb(network: FilmUNet) -> FilmUNet:
+    """Give every weight and statistic a value that no fresh network has."""
+    torch.manual_seed(5)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for name, buffer in network.named_buffers():
+        if "running" in name:
+            buffer.add_(torch.rand_like(buffer))
+    return network.eval()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from support.tiny_models import ENCODER, LABELS, ROWS, make_header
+from support.tiny_training import disturb
 
 from bids_film.domain.errors import ModelFileError, UsageError
 from bids_film.domain.labels import LabelTable, Structure
@@ -20,17 +21,6 @@ from bids_film.training.start import Start, copy_weights, fit_encoder, load_star
 
 FIELDS = [known_field(name) for name in ROWS[0]]
 OTHER_ENCODER = Encoder.fit([known_field("EchoTime")], [{"EchoTime": 0.01}, {"EchoTime": 0.1}])
-
-
-def disturb(network: FilmUNet) -> FilmUNet:
-    """Give every weight and statistic a value that no fresh network has."""
-    torch.manual_seed(5)
-    for parameter in network.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    for name, buffer in network.named_buffers():
-        if "running" in name:
-            buffer.add_(torch.rand_like(buffer))
-    return network.eval()
 
 
 @pytest.fixture(params=["affine", "sigmoid"])

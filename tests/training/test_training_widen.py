@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from support.tiny_models import ENCODER, ROWS, make_header
+from support.tiny_training import disturb
 
 from bids_film.model.unet import FilmUNet, build_network
 from bids_film.training.widen import widen
@@ -27,13 +28,7 @@ CHANNELS = (6, 12, 16)
 def narrow(request: pytest.FixtureRequest) -> FilmUNet:
     torch.manual_seed(3)
     settings: dict[str, Any] = {"channels": (4, 8, 16), **request.param}
-    network = build_network(make_header(**settings).network, ENCODER.spans)
-    for parameter in network.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    for name, buffer in network.named_buffers():
-        if "running" in name:
-            buffer.add_(torch.rand_like(buffer))
-    return network
+    return disturb(build_network(make_header(**settings).network, ENCODER.spans))
 
 
 def supervise(network: FilmUNet) -> list[torch.Tensor]:

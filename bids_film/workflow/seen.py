@@ -1,0 +1,49 @@
+"""Which scans a model has seen while it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_film.domain.scan import Scan
+from bids_film.model.header import ModelHeader
+from bids_film.training.labels import hash_scan
+from bids_film.training.recipe import Recipe, recipe_from_dict
+
+
+class SeenScans:
+    """Which labelled scans a model has seen, as its file says."""
+
+    def __init__(self, header: ModelHeader, recipe: Recipe) -> None:
+        own = header.training.get("recipe")
+        # Its scans were listed with the labels that it learned from, not with those it meets now.
+        self._structures = recipe_from_dict(own).structures if own else recipe.structures
+        self._parts: dict[Path, str] = {}
+        self._entries: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        for part, entries in header.training.get("data", {}).items():
+            for entry in entries:
+                # Models of older versions list label maps by their path alone.
+                known = {"scan": entry} if isinstance(entry, str) else entry
+                self._entries.setdefault(known["scan"], []).append((part, known))
+
+    def part_of(self, scan: Scan) -> str:
+        """``training``, ``validation``, or nothing for a scan that the model has not seen.
+
+        A scan is the same where its path is, and the content of its files or its dataset's name:
+        labels may have been corrected since.
+        """
+        if scan.path not in self._parts:
+            # The files of a scan are read whole: once, however often it is asked for.
+            self._parts[scan.path] = self._find_part(scan)
+        return self._parts[scan.path]
+
+    def _find_part(self, scan: Scan) -> str:
+        entries = self._entries.get(scan.relative_path, [])
+        content = hash_scan(scan, self._structures) if entries else ""
+        for part, entry in entries:
+            by_path_alone = "sha256" not in entry and "dataset" not in entry
+            same_dataset = entry.get("dataset") == scan.dataset_root.name
+            if by_path_alone or same_dataset or entry.get("sha256") == content:
+                return part
+        return ""
