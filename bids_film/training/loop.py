@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,6 +99,8 @@ def train_network(
     supervised: nn.Module = run.team.connect(_Supervised(network), run.device)
     forward: Forward = supervised
     if settings.compile:
+        # It warns of each part that it leaves to Python, as the choices inside the loss.
+        logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
         forward, run = torch.compile(supervised), replace(run, loss=torch.compile(run.loss))
     state = load_state(run.state_file, run.recipe_hash, learner)
     if state.step:
