@@ -57,7 +57,9 @@ def main() -> None:
     held_out = {entry["scan"] for entry in header.training["data"]["validation"]}
     scans = find_label_maps(arguments.label_maps, {})
     sources = load_label_maps(
-        [scan for scan in scans if scan.relative_path in held_out], read=read_volume
+        [scan for scan in scans if scan.relative_path in held_out],
+        brain_below=settings.brain_below,
+        read=read_volume,
     )
     rows = []
     for suffix in SUFFIXES:

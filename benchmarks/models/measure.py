@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bids_film.domain.scan import Scan
@@ -69,8 +70,8 @@ def read_material(
 ) -> tuple[Mapping[str, tuple[float, float]], list[Case]]:
     """Read the volumes of the training data, and the scans to validate on."""
     if recipe.synthesis is not None:
-        sources = load_label_maps(training, read=read_volume)
-        others = load_label_maps(validation, read=read_volume)
+        load = partial(load_label_maps, brain_below=recipe.synthesis.brain_below, read=read_volume)
+        sources, others = load(training), load(validation)
         volumes = measure_label_maps(sources, check_synthesis(recipe)[0].targets)
         return volumes, draw_validation(others or sources, recipe)
     examples = load_examples(training, recipe, read=read_volume)

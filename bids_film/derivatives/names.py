@@ -66,9 +66,13 @@ class OutputNames:
         return self._path("probseg", ".json", label=structure.abbreviation)
 
     def find_probabilities(self) -> list[Path]:
-        """Find the probability maps that are there, of any structures, after their sidecars."""
+        """Find the probability maps that are there, of any structures, after their sidecars.
+
+        None of a scan that differs by ``desc``: the pattern of the structure would take it in.
+        """
         patterns = (self._path("probseg", end, label="*").name for end in (".json", ".nii.gz"))
-        return [path for pattern in patterns for path in sorted(self.folder.glob(pattern))]
+        found = [path for pattern in patterns for path in sorted(self.folder.glob(pattern))]
+        return [path for path in found if "desc" in self.entities or "_desc-" not in path.name]
 
     def find_figures(self) -> list[Path]:
         """Find the maps of `figure` that are there; none of a scan that differs by ``desc``."""

@@ -78,27 +78,29 @@ def predict_mean(
         with _dropping(network):
             parts = (predict(image) for _ in range(ensemble.passes))
             return _average(parts, ensemble.passes)
-    return _average(_predict_changed(predict, image, ensemble.passes), ensemble.passes)
+    return _predict_changed(predict, image, ensemble.passes)
 
 
-def _predict_changed(
-    predict: Callable[[Tensor], Tensor], image: Tensor, passes: int
-) -> Iterator[Tensor]:
-    yield predict(image)
+def _predict_changed(predict: Callable[[Tensor], Tensor], image: Tensor, passes: int) -> Tensor:
+    """Average over changed copies, each voxel over the passes in which it is in the image."""
+    total = predict(image).clone()
+    count = torch.ones_like(total[:1])
     rng = np.random.default_rng(_SEED)
     for _ in range(passes - 1):
         gamma = float(np.exp(rng.uniform(-_GAMMA, _GAMMA)))
         shift = rng.integers(-_SHIFT, _SHIFT + 1, image.dim() - 1).tolist()
-        # Values below 0 are background beyond the darkest percentile: they stay as they are.
-        changed = torch.where(image > 0, image.clamp(min=0) ** gamma, image)
-        yield _move(predict(_move(changed, shift)), [-step for step in shift])
+        found = predict(_move(image**gamma, shift))
+        # A voxel at x is found at x + step, unless that is pushed out at an end.
+        pairs = list(zip(image.shape[1:], shift, strict=True))
+        kept = (slice(None), *(slice(max(0, -step), size - max(0, step)) for size, step in pairs))
+        there = (slice(None), *(slice(max(0, step), size + min(0, step)) for size, step in pairs))
+        total[kept] += found[there]
+        count[kept] += 1
+    return total.div_(count)
 
 
 def _move(image: Tensor, shift: list[int]) -> Tensor:
-    """Move along the spatial axes; what is pushed out at one end is the edge at the other.
-
-    Nothing that is kept is lost: moving back undoes it but for the rim.
-    """
+    """Move along the spatial axes; what is pushed out at one end is the edge at the other."""
     for axis, step in enumerate(shift, start=1):
         length = image.shape[axis]
         places = torch.arange(length, device=image.device).sub(step).clamp(0, length - 1)

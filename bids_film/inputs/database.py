@@ -60,6 +60,8 @@ def list_files(
     state = _inspect(folder, root, available, asked)
     if state in (_State.CURRENT, _State.FOREIGN):
         files = _read(folder, root, asked)
+        if state is _State.FOREIGN and _is_older(folder / DATABASE_FILE, root, asked):
+            files = None
         if files is not None:
             return files
         if state is _State.FOREIGN:
@@ -86,6 +88,12 @@ def _read(folder: Path, root: Path, asked: Sequence[str]) -> list[str] | None:
     known = {file.removeprefix(f"{root}/").partition("/")[0] for file in files}
     complete = known.issuperset(f"sub-{label}" for label in asked)
     return files if layout.root == str(root) and complete else None
+
+
+def _is_older(index: Path, root: Path, asked: Iterable[str]) -> bool:
+    """Whether files came or went since the index was written, which says nothing of it itself."""
+    written = index.stat().st_mtime_ns
+    return any(newest_change_ns(root / f"sub-{label}") > written for label in asked)
 
 
 def _list(layout: BIDSLayout) -> list[str]:

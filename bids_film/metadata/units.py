@@ -47,6 +47,11 @@ _DIMENSIONS: tuple[tuple[Unit, ...], ...] = (
         Unit(symbol="min", size=60.0, names=("mins", "minute", "minutes")),
     ),
     (
+        Unit(symbol="Hz", size=1.0, names=("hertz",)),
+        Unit(symbol="kHz", size=1e3, names=("kilohertz",)),
+        Unit(symbol="MHz", size=1e6, names=("megahertz",)),
+    ),
+    (
         Unit(symbol="T", size=1.0, names=("tesla", "teslas")),
         Unit(symbol="MHz", size=1 / _LARMOR_MHZ_PER_T, names=("megahertz",)),
         Unit(symbol="mT", size=1e-3, names=("millitesla",)),
@@ -80,11 +85,6 @@ _DIMENSIONS: tuple[tuple[Unit, ...], ...] = (
         Unit(symbol="day", size=1 / 365.25, names=("days", "d")),
     ),
     (
-        Unit(symbol="Hz", size=1.0, names=("hertz",)),
-        Unit(symbol="kHz", size=1e3, names=("kilohertz",)),
-        Unit(symbol="MHz", size=1e6, names=("megahertz",)),
-    ),
-    (
         Unit(symbol="kg", size=1.0, names=("kilogram", "kilograms", "kilo", "kilos", "kgs")),
         Unit(symbol="g", size=1e-3, names=("gram", "grams")),
         Unit(symbol="lb", size=0.45359237, names=("lbs", "pound", "pounds")),
@@ -94,8 +94,13 @@ _DIMENSIONS: tuple[tuple[Unit, ...], ...] = (
 
 
 def list_units(like: str) -> tuple[Unit, ...]:
-    """Units that can be converted into a unit, itself included; empty where it is not known."""
-    return next((units for units in _DIMENSIONS if _match(_fold(like), units)), ())
+    """Units that can be converted into a unit, itself included; empty where it is not known.
+
+    Capitals count where they tell two apart: ``kg`` is no kilogauss.
+    """
+    exact = (units for units in _DIMENSIONS if any(unit.symbol == like for unit in units))
+    folded = (units for units in _DIMENSIONS if _match(_fold(like), units))
+    return next(exact, next(folded, ()))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -90,24 +90,25 @@ def _is_wanted(part: str | None, values: str | tuple[str, ...]) -> bool:
     return part in ((values,) if isinstance(values, str) else values)
 
 
-def load_label_maps(scans: Sequence[Scan], *, read: ReadVolume) -> list[LabelMap]:
-    """Read and prepare label maps.
-
-    Raises
-    ------
-    ScanError
-        Where a label map's voxels are not of equal sides, or it is empty.
-    """
-    return [load_label_map(scan, read=read) for scan in scans]
+def load_label_maps(scans: Sequence[Scan], *, brain_below: int, read: ReadVolume) -> list[LabelMap]:
+    """Read and prepare label maps; see `load_label_map`."""
+    return [load_label_map(scan, brain_below=brain_below, read=read) for scan in scans]
 
 
-def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
+def load_label_map(scan: Scan, *, brain_below: int, read: ReadVolume) -> LabelMap:
     """Read and prepare one label map.
 
+    Parameters
+    ----------
+    scan : Scan
+    brain_below : int
+        Values from here on lie outside the brain.
+    read : ReadVolume
+
     Raises
     ------
     ScanError
-        Where its voxels are not of equal sides, it is empty, or its labels are out of range.
+        Where its voxels are not of equal sides, its labels are out of range, or none is of a brain.
     """
     volume = read(scan.path, labels=True)
     spacing = volume.grid.spacing_mm
@@ -116,15 +117,20 @@ def load_label_map(scan: Scan, *, read: ReadVolume) -> LabelMap:
             f"{scan.relative_path}: expected voxels of equal sides, got {np.round(spacing, 3)} mm",
             hint="resample the label map (nearest neighbour) before training on it",
         )
-    if not volume.data.any():
-        raise ScanError(f"{scan.relative_path}: the label map is empty")
     low, high = int(volume.data.min()), int(volume.data.max())
     if low < 0 or high > _HIGHEST_LABEL:
         raise ScanError(
             f"{scan.relative_path}: expected labels from 0 to {_HIGHEST_LABEL}, got {low} to {high}"
         )
     data = reorient(volume.data, plan_ras(volume.grid))
-    return LabelMap(scan=scan, values=prepare_label_map(data), spacing_mm=float(np.mean(spacing)))
+    try:
+        values = prepare_label_map(data, brain_below=brain_below)
+    except ValueError as problem:
+        raise ScanError(
+            f"{scan.relative_path}: {problem}, got {np.unique(data)[:8].tolist()}",
+            hint="[synthesis] brain_below says which values lie outside the brain",
+        ) from problem
+    return LabelMap(scan=scan, values=values, spacing_mm=float(np.mean(spacing)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from bids_film.domain.errors import UsageError
 from bids_film.inference.windows import stack_neighbours
 from bids_film.metadata.encoder import Encoder
-from bids_film.training.augment import AugmentSettings, augment_example
+from bids_film.training.augment import (
+    AugmentSettings,
+    apply_intensity,
+    apply_spatial,
+    draw_augmentation,
+)
 from bids_film.training.examples import Example, MetadataValues
 from bids_film.training.recipe import Recipe
 from bids_film.training.settings import MetadataSettings
@@ -109,14 +115,15 @@ class ExampleSampler:
         """Draw one patch; all chance comes from `rng`."""
         example = self.examples[int(rng.choice(len(self.examples), p=self.shares))]
         center = draw_center(example, self.patch, rng, foreground=self.foreground)
-        image, labels, middle = cut_window(example, self.patch, center, neighbours=self.neighbours)
         settings = self.augmentation
         if not settings.voxel_size:
             settings = replace(settings, voxel_size=example.spacing_mm[: len(self.patch)])
+        augmentation = draw_augmentation(settings, rng, self.patch)
+        reach = augmentation.deformation.find_reach(self.patch)
+        image, labels, middle = cut_window(example, reach, center, neighbours=self.neighbours)
         there = image.flatten(1).any(dim=1) if len(example.image) > 1 else None
-        image, labels = augment_example(
-            image, labels, patch=self.patch, settings=settings, rng=rng, center=middle
-        )
+        image, labels = apply_spatial(augmentation, image, labels, patch=self.patch, center=middle)
+        image = apply_intensity(augmentation, image)
         if there is not None:
             # What changes intensities makes something of a companion that is missing.
             image *= there.view(-1, *[1] * len(self.patch))
@@ -157,9 +164,19 @@ def draw_center(
 
 
 def cut_window(
-    example: Example, patch: Sequence[int], center: Center, *, neighbours: int = 0
+    example: Example, reach: Sequence[float], center: Center, *, neighbours: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, Center]:
-    """Cut out what a turned and scaled patch can reach, so that no more is converted.
+    """Cut out what a deformed patch reaches, so that no more is converted.
+
+    Parameters
+    ----------
+    example : Example
+    reach : sequence of float
+        See `Deformation.find_reach`; two axes cut a slice, three a block.
+    center : Center
+        Voxel about which the patch lies; in 2-D its last coordinate is the slice.
+    neighbours : int
+        Slices on either side that come with a slice.
 
     Returns
     -------
@@ -170,9 +187,9 @@ def cut_window(
     center : tuple[float, ...]
         Relative to the window.
     """
-    planar = len(patch) < len(center)
-    starts = [max(0, int(c) - size) for c, size in zip(center, patch, strict=False)]
-    stops = [int(c) + size + 2 for c, size in zip(center, patch, strict=False)]
+    planar = len(reach) < len(center)
+    starts = [max(0, math.floor(c - far)) for c, far in zip(center, reach, strict=False)]
+    stops = [math.ceil(c + far) + 2 for c, far in zip(center, reach, strict=False)]
     middle = tuple(c - start for c, start in zip(center, starts, strict=False))
     if planar:
         place = round(center[-1])

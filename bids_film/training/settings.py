@@ -236,7 +236,12 @@ class TrainingSettings:
                 raise UsageError(
                     f"[training] {name}: expected at least 1, got {getattr(self, name)}"
                 )
-        for name in ("warm_up", "patience"):
+        if self.batch_size % self.accumulate:
+            raise UsageError(
+                f"[training] accumulate: expected a divisor of batch_size = {self.batch_size}, "
+                f"got {self.accumulate}"
+            )
+        for name in ("seed", "weight_decay", "warm_up", "patience"):
             if getattr(self, name) < 0:
                 raise UsageError(
                     f"[training] {name}: expected 0 or more, got {getattr(self, name)}"

@@ -23,6 +23,7 @@ _DRAWN_BY_LOGARITHM = (
     "scale", "gamma", "contrast", "noise_std", "resolution_factor", "slice_factor", "isotropic_mm",
     "in_plane_mm", "slice_mm",
 )  # fmt: skip
+_AT_LEAST_ONE = ("elastic_points",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +73,8 @@ class DeformationSettings:
                     f"{item.name}: expected two numbers from 0 on, the lower one first, "
                     f"got {list(value)}"
                 )
+            if item.name in _AT_LEAST_ONE and value[0] < 1:
+                raise UsageError(f"{item.name}: expected 1 or more, got {list(value)}")
             if item.name in _DRAWN_BY_LOGARITHM and not value[0]:
                 raise UsageError(f"{item.name}: expected more than 0, got {list(value)}")
 
@@ -85,7 +88,7 @@ class Deformation:
     matrix : tuple[tuple[float, ...], ...]
         Source voxels per patch voxel, about the patch's centre.
     shift : tuple[float, ...]
-        Source voxel of the patch's centre relative to the centre that is asked for.
+        Of the patch's centre relative to the centre that is asked for, in voxels of the patch.
     elastic : Tensor or None
         Control displacements in patch voxels, shape (axes, *control_points).
     """
@@ -102,6 +105,26 @@ class Deformation:
         if self.elastic is not None or not straight or any(self.shift):
             return None
         return tuple(np.flatnonzero(matrix.diagonal() < 0).tolist())
+
+    def find_reach(self, patch: Sequence[int]) -> list[float]:
+        """Find how far from the centre that is asked for it looks, along each axis of the source.
+
+        Parameters
+        ----------
+        patch : sequence of int
+            Shape of the patch, whose voxels are as large as those of the source.
+
+        Returns
+        -------
+        list of float
+            In voxels; nothing farther away is in the patch.
+        """
+        half = (np.asarray(patch) - 1) / 2
+        if self.elastic is not None:
+            # A B-spline stays within its control values.
+            half = half + self.elastic.abs().flatten(1).amax(dim=1).numpy()
+        reach = np.abs(np.asarray(self.matrix)) @ half + np.abs(np.asarray(self.shift))
+        return [float(far) for far in reach]
 
 
 def draw_deformation(

@@ -103,7 +103,7 @@ class ScanPlan:
     seed: int
 
 
-def prepare_label_map(values: NDArray[np.integer]) -> Tensor:
+def prepare_label_map(values: NDArray[np.integer], *, brain_below: int) -> Tensor:
     """Clean a label map once, before scans are drawn from it.
 
     It is cropped to the head with a border of background. Specks of brain labels off the brain
@@ -112,23 +112,32 @@ def prepare_label_map(values: NDArray[np.integer]) -> Tensor:
     Parameters
     ----------
     values : ndarray
-        FreeSurfer values, 500 and above outside the brain; RAS order, shape (X, Y, Z).
+        FreeSurfer values; RAS order, shape (X, Y, Z).
+    brain_below : int
+        Values from here on lie outside the brain.
 
     Returns
     -------
     Tensor
         int16.
+
+    Raises
+    ------
+    ValueError
+        Where no value lies in the brain.
     """
+    if not ((values > 0) & (values < brain_below) & (values != _OUTER_FLUID)).any():
+        raise ValueError(f"expected values of a brain, from 1 to {brain_below - 1}")
     inside = np.nonzero(values)
     crop = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
     result = np.pad(values[crop].astype(np.int16, order="C"), 2)
-    brain = (result > 0) & (result < 500)  # noqa: PLR2004 - the label maps' own convention
+    brain = (result > 0) & (result < brain_below)
     pieces, _ = ndimage.label(brain)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     result[brain & (pieces != sizes.argmax())] = 0
-    tissue = (result > 0) & (result < 500) & (result != _OUTER_FLUID)  # noqa: PLR2004 - as above
-    lowest = int(np.nonzero(tissue.any(axis=(0, 1)))[0][0])
+    tissue = (result > 0) & (result < brain_below) & (result != _OUTER_FLUID)
+    lowest = int(np.nonzero(tissue.any(axis=(0, 1)))[0][0]) if tissue.any() else 0
     below = result[:, :, :lowest]
     below[below == _OUTER_FLUID] = _SPINAL_FLUID
     return torch.from_numpy(result)

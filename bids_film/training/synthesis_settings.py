@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bids_film.domain.errors import UsageError
 from bids_film.training.contrasts import CONTRASTS, TISSUES
+from bids_film.training.sequences import SEQUENCES
 from bids_film.training.spatial import DeformationSettings, Range
 
 SIDES = (
@@ -155,4 +156,17 @@ class SynthesisSettings(DeformationSettings):
             raise UsageError(
                 f"contrast_weights: {sorted(unknown)} are none of the contrasts, "
                 f"{sorted(self.contrasts)}"
+            )
+        weights = self.contrast_weights.values()
+        if min(weights, default=0) < 0 or not sum(weights):
+            raise UsageError(
+                "contrast_weights: expected numbers from 0 on, one of them above it, got "
+                f"{dict(self.contrast_weights)}"
+            )
+        own = {name for name, weight in self.contrast_weights.items() if weight} - set(SEQUENCES)
+        if self.simulated_probability and own:
+            raise UsageError(
+                f"contrast_weights: no sequence is known for {sorted(own)}, which "
+                f"simulated_probability = {self.simulated_probability} asks for",
+                hint=f"set it to 0, or take contrasts of {', '.join(SEQUENCES)} alone",
             )

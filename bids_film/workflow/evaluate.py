@@ -21,7 +21,7 @@ from bids_film.training.recipe import Recipe, holds_recipe, read_recipe, recipe_
 from bids_film.training.selection import keep_present
 from bids_film.training.splits import find_value
 from bids_film.workflow.evaluation_files import write_evaluation
-from bids_film.workflow.evaluation_tables import read_evaluation
+from bids_film.workflow.evaluation_tables import check_names, read_evaluation
 from bids_film.workflow.folders import check_folders, read_excluded
 from bids_film.workflow.group import choose_segmented, read_segmentations
 from bids_film.workflow.measure import (
@@ -71,13 +71,14 @@ def run_evaluate(options: Options) -> ExitCode:
     header = read_header(model)
     recipe = _find_recipe(options, header)
     _check_structures(recipe, header)
+    check_names(field.name for field in header.encoder.fields)
     other = read_evaluation(options.compare_with) if options.compare_with else []
     find_level = _find_levels(options, header) if options.by else _find_no_level
     seen = SeenScans(header, recipe)
 
     def describe(scan: Scan) -> Row:
-        part = {"part": seen.part_of(scan) or "other"}
-        return {**name_dataset(scan, options.bids_dir), **part, **find_level(scan)}
+        used = {"used_for": seen.part_of(scan) or "other"}
+        return {**name_dataset(scan, options.bids_dir), **used, **find_level(scan)}
 
     if options.part:
         items = list(_list_part(options, model, header, recipe, seen))
@@ -161,9 +162,9 @@ def _measure_all(
             sys.stderr.write(f"error: {item.path}: {error}\n")
             continue
         told = describe(item.scan)
-        part = told["part"]
         result += [replace(entry, row={**entry.row, **told}) for entry in found]
         dice = ", ".join(f"{entry.row['structure']} {entry.row['dice']:.3f}" for entry in found)
+        part = told["used_for"]
         used = "" if part == "other" else f" (used for {part} of the model)"
         sys.stdout.write(f"[{number}/{len(items)}] {item.path} Dice: {dice}{used}\n")
     return result, failed

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from bids_film.domain.errors import InputError, MetadataError
+from bids_film.domain.errors import InputError, MetadataError, UsageError
 from bids_film.evaluation.calibration import BINS, Reliability
 from bids_film.evaluation.statistics import Interval
 from bids_film.evaluation.summary import Comparison, Summary
@@ -22,7 +22,7 @@ COLUMNS = {
     "dataset": Column(
         description="Folder of its dataset relative to the input dataset, if another"
     ),
-    "part": Column(
+    "used_for": Column(
         description="What the model used the scan for: training, validation, or other (nothing)"
     ),
     "structure": Column(description="Name of the structure; its parts are included"),
@@ -92,6 +92,28 @@ def find_columns(
     """
     told = dict.fromkeys(key for row in rows for key in row if key not in {**COLUMNS, **known})
     return COLUMNS | {key: Column(description=f"{key} of the scan") for key in told}
+
+
+def check_names(fields: Iterable[str], *, known: Iterable[str] = ()) -> None:
+    """Refuse metadata fields that would take the place of a table's own columns.
+
+    Parameters
+    ----------
+    fields : Iterable[str]
+    known : Iterable[str]
+        As in `find_columns`.
+
+    Raises
+    ------
+    UsageError
+        Where there is one.
+    """
+    if taken := {*COLUMNS, *known} & {*fields}:
+        raise UsageError(
+            f"the metadata field {min(taken)!r} is named like a column of the tables that are "
+            "written",
+            hint="give the field another name in the recipe, with the key of the dataset in keys",
+        )
 
 
 def describe_summaries(summaries: Sequence[Summary]) -> Iterator[str]:

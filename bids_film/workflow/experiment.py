@@ -19,12 +19,13 @@ from bids_film.inputs.tables import read_table
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
-from bids_film.training.labels import find_labels
+from bids_film.training.labels import find_labels, hash_scan
 from bids_film.training.recipe import Recipe, describe_training, recipe_from_dict
 from bids_film.training.splits import Split, find_value
 from bids_film.workflow.evaluation_tables import (
     COMPARISON_COLUMNS,
     SUMMARY_COLUMNS,
+    check_names,
     comparison_row,
     find_columns,
     summary_row,
@@ -56,6 +57,7 @@ _OWN_COLUMNS = {
     "seed": Column(description="Seed of its training"),
     "condition": Column(description="What the network was told of the scan"),
     "model": Column(description="SHA-256 of the model file"),
+    "content": Column(description="SHA-256 over the hashes of the scan's image and labels"),
 }
 _SEED_SD = {"seed_sd": Column(description="Standard deviation of the means of the single seeds")}
 
@@ -76,6 +78,8 @@ def run_experiment(options: Options) -> ExitCode:
     if recipe.synthesis is not None:
         raise UsageError("experiment compares trainings on labelled scans, not on synthetic ones")
     arms = {arm.name: _derive(recipe, arm) for arm in recipe.experiment.arms}
+    for own in (recipe, *arms.values()):
+        check_names((field.name for field in own.metadata_fields), known=_OWN_COLUMNS)
     split = split_labelled(options, recipe)
     part = "test" if split.test else "validation"
     evaluated = split.test or split.validation
@@ -120,13 +124,14 @@ def _run_arms(
 ) -> list[Row]:
     by = recipe.experiment.by
     levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
+    contents = {_identify(scan, options): hash_scan(scan, recipe.structures) for scan in evaluated}
     rows: list[Row] = []
     for arm, own in arms.items():
         with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
-                for row in _evaluate(model, evaluated, recipe, options):
+                for row in _evaluate(model, evaluated, contents, recipe, options):
                     level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
-                    rows.append({"arm": arm, "seed": seed, **row, "part": "other", **level})
+                    rows.append({"arm": arm, "seed": seed, **row, "used_for": "other", **level})
     return rows
 
 
@@ -139,7 +144,11 @@ def _train_arm(
         seeded = replace(own, training=replace(own.training, seed=seed))
         model = options.output_dir / arm / f"seed-{seed}" / f"{own.model.name}.safetensors"
         wanted.append((seed, model, seeded))
-    missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2], split)]
+    listed = {
+        "training": _list_labelled(split.training, own),
+        "validation": _list_labelled(split.validation, own),
+    }
+    missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2], listed)]
     if missing:
         from bids_film.training.examples import ArrayStore  # noqa: PLC0415 imports torch
         from bids_film.training.fit import fit_to_examples  # noqa: PLC0415
@@ -153,7 +162,7 @@ def _train_arm(
     return [(seed, model) for seed, model, _ in wanted]
 
 
-def _is_trained(model: Path, recipe: Recipe, split: Split) -> bool:
+def _is_trained(model: Path, recipe: Recipe, listed: Mapping[str, list[dict[str, Any]]]) -> bool:
     """Whether a model is there that this recipe, on these scans, has trained."""
     if not model.exists():
         return False
@@ -162,12 +171,26 @@ def _is_trained(model: Path, recipe: Recipe, split: Split) -> bool:
     own = recipe_from_dict(training["recipe"], where=str(model))
     if describe_training(own) != describe_training(recipe):
         return False
-    parts = {"training": split.training, "validation": split.validation}
+    keys = ("scan", "dataset", "values", "sha256")
     return all(
-        [(entry["scan"], entry.get("dataset")) for entry in training["data"][part]]
-        == [(s.relative_path, s.dataset_root.name) for s in _keep_labelled(scans, recipe)]
-        for part, scans in parts.items()
+        [{key: entry.get(key) for key in keys} for entry in training["data"][part]] == own_scans
+        for part, own_scans in listed.items()
     )
+
+
+def _list_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[dict[str, Any]]:
+    """List an arm's scans, as they are now, like the record in a model's file."""
+    from bids_film.training.examples import resolve_values  # noqa: PLC0415 imports torch
+
+    return [
+        {
+            "scan": scan.relative_path,
+            "dataset": scan.dataset_root.name,
+            "values": resolve_values(scan, recipe.metadata_fields),
+            "sha256": hash_scan(scan, recipe.structures),
+        }
+        for scan in _keep_labelled(scans, recipe)
+    ]
 
 
 def _keep_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[Scan]:
@@ -182,14 +205,18 @@ def _load(scans: Sequence[Scan], recipe: Recipe, store: ArrayStore) -> list[Exam
 
 
 def _evaluate(
-    model: Path, scans: Sequence[Scan], recipe: Recipe, options: Options
+    model: Path,
+    scans: Sequence[Scan],
+    contents: Mapping[tuple[str, str], str],
+    recipe: Recipe,
+    options: Options,
 ) -> list[dict[str, Any]]:
     """Measure a model on the scans, or read what was measured of the same model before."""
     conditions = find_conditions(read_header(model), by=recipe.experiment.by)
     path = model.with_name("evaluation.tsv")
     digest = hash_file(model)
     rows = _read_rows(path) if path.exists() else []
-    if _are_of(rows, digest, [_identify(scan, options) for scan in scans], conditions):
+    if _are_of(rows, digest, contents, conditions):
         return rows
     # What is kept must not depend on how often a run asks for each scan.
     engine = load_engine(model, replace(options, ensemble="none"))
@@ -199,11 +226,12 @@ def _evaluate(
             **name_dataset(scan, options.bids_dir),
             "condition": entry.condition,
             "model": digest,
+            "content": contents[_identify(scan, options)],
         }
         for scan in scans
         for entry in measure_model(engine, scan, recipe, conditions=conditions)
     ]
-    known = {key: _OWN_COLUMNS[key] for key in ("condition", "model")}
+    known = {key: _OWN_COLUMNS[key] for key in ("condition", "model", "content")}
     write_table(path, known | find_columns(measured, known=known), measured)
     # Read back, so that a run in parts rounds like one in a piece.
     return _read_rows(path)
@@ -220,13 +248,13 @@ def _identify(scan: Scan, options: Options) -> tuple[str, str]:
 def _are_of(
     rows: Sequence[Mapping[str, Any]],
     digest: str,
-    scans: Sequence[tuple[str, str]],
+    contents: Mapping[tuple[str, str], str],
     conditions: Sequence[Condition],
 ) -> bool:
-    """Whether rows are of this model, on these scans, under these conditions."""
+    """Whether rows are of this model, on these scans as they are, under these conditions."""
     return (
         {row.get("model") for row in rows} == {digest}
-        and {identify_scan(row) for row in rows} == set(scans)
+        and {identify_scan(row): row.get("content") for row in rows} == contents
         and {row.get("condition") for row in rows} == {condition.name for condition in conditions}
     )
 

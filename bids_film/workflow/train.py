@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from bids_film.inputs.nifti import header_source, read_volume
 from bids_film.training.labels import find_labelled, find_labels
 from bids_film.training.recipe import Recipe, read_recipe
 from bids_film.training.selection import find_roots, leave_out
-from bids_film.training.splits import Split, split_scans
+from bids_film.training.splits import Split, find_value, split_scans
 from bids_film.workflow.folders import check_folders, read_excluded, run_folder
 from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
@@ -73,15 +74,32 @@ def split_labelled(options: Options, recipe: Recipe) -> Split:
     ------
     InputError
         Where no scan has labels, or none those of a structure, or a companion.
+    UsageError
+        Where the training cannot begin with the model that is named, or balance over a column.
     """
     check_folders(options)
     scans, unlabelled = find_labelled_scans(options, recipe)
     if recipe.synthesis is None:
         _check_patterns(scans, recipe)
     split = split_scans(scans, recipe.split, seed=recipe.training.seed)
+    _check_training(split.training, recipe)
     for line in describe_split(split, unlabelled):
         print_line(line)
     return split
+
+
+def _check_training(scans: Sequence[Scan], recipe: Recipe) -> None:
+    """Refuse, before any scan is read, what would be refused once all are."""
+    balance, fields = recipe.training.balance, [item.name for item in recipe.metadata_fields]
+    if balance and balance not in fields and not any(find_value(scan, balance) for scan in scans):
+        raise UsageError(
+            f"[training] balance: no training scan has a value of {balance!r}",
+            hint="name one of [metadata] fields, or a column of participants.tsv",
+        )
+    if recipe.training.start_from:
+        from bids_film.training.start import load_start  # noqa: PLC0415 imports torch
+
+        load_start(recipe.training.start_from, recipe.network_config)
 
 
 def _check_patterns(scans: Sequence[Scan], recipe: Recipe) -> None:
@@ -184,12 +202,8 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
 
     machine = make_machine(options, options.output_dir)
     if recipe.synthesis is not None:
-        return fit_to_label_maps(
-            recipe,
-            load_label_maps(split.training, read=read_volume),
-            load_label_maps(split.validation, read=read_volume),
-            machine,
-        )
+        load = partial(load_label_maps, brain_below=recipe.synthesis.brain_below, read=read_volume)
+        return fit_to_label_maps(recipe, load(split.training), load(split.validation), machine)
     with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
         store = ArrayStore(folder=folder, limit_mb=find_memory_mb(options) / 4)
         return fit_to_examples(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_film.derivatives.atomic import write_text_atomically
+from bids_film.derivatives.atomic import hold_folder, write_text_atomically
 from bids_film.derivatives.names import name_checks
 from bids_film.domain.segmentation import Segmentation
 
@@ -25,7 +25,8 @@ def write_checks(output: Path, segmentation: Segmentation, checks: Sequence[Chec
         for check in checks
     ]
     path = name_checks(output / segmentation.labels_file)
-    write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with hold_folder((output / segmentation.labels_file).parent):
+        write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_checks(output: Path, segmentation: Segmentation) -> tuple[Check, ...]:

@@ -102,6 +102,20 @@ def test_table_sidecar_and_probabilities_lie_beside_the_label_map() -> None:
     assert participant_page(OUTPUT, "01") == OUTPUT / "sub-01.html"
 
 
+def test_the_probability_maps_of_a_scan_are_not_those_of_one_that_differs_by_desc(
+    tmp_path: Path,
+) -> None:
+    plain, changed = (
+        output_names(make_scan(f"sub-01{desc}_T1w.nii.gz"), "brain", tmp_path)
+        for desc in ("", "_desc-preproc")
+    )
+    plain.folder.mkdir(parents=True)
+    for names in (plain, changed):
+        names.probabilities(GRAY).touch()
+    assert plain.find_probabilities() == [plain.probabilities(GRAY)]
+    assert changed.find_probabilities() == [changed.probabilities(GRAY)]
+
+
 @given(
     scans=st.lists(st.tuples(_ENTITIES, _SUFFIX), min_size=2, max_size=6),
     model=st.sampled_from(["brain", "tumor"]),

@@ -45,7 +45,12 @@ def test_writing_twice_changes_nothing(name: BidsName) -> None:
     assert format_name(again) == once
 
 
-@given(st.text(max_size=40))
+@given(
+    st.from_regex(
+        r"([a-z]{2,3}-[A-Za-z0-9+]{1,4}_){1,4}[A-Za-z0-9]{1,6}(\.[a-z]{2,4}){0,2}", fullmatch=True
+    )
+    | st.text(max_size=40)
+)
 def test_any_text_is_a_name_that_is_rewritten_with_the_same_parts_or_none(text: str) -> None:
     name = parse_name(text)
     if name is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import html
 import json
@@ -294,7 +295,7 @@ def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Pa
     run = run_program(lab / "bids", tmp_path, "evaluate", "--model", model, "--part", "validation")
     assert run.code == 0, run.err
     rows = read_table(tmp_path / "evaluation_seg-phantom.tsv")
-    assert {row["part"] for row in rows} == {"validation"}
+    assert {row["used_for"] for row in rows} == {"validation"}
     assert len({row["participant_id"] for row in rows}) == 1
     assert all(0 <= float(row["ece"]) < 0.5 for row in rows)
     bins = read_table(tmp_path / "evaluation_seg-phantom_calibration.tsv")
@@ -398,6 +399,15 @@ def test_an_experiment_tells_what_metadata_are_worth(lab: Path, tmp_path: Path) 
     assert len(before) == 4
     assert run_program(*command).code == 0
     assert {model: model.stat().st_mtime_ns for model in models} == before, "trained again"
+    copy = tmp_path / "bids"
+    shutil.copytree(lab / "bids", copy)
+    assert run_program(copy, *command[1:]).code == 0
+    assert {model: model.stat().st_mtime_ns for model in models} == before, "trained again"
+    labels = next(copy.glob("derivatives/**/*.nii.gz"))
+    labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes()), mtime=7))
+    run = run_program(copy, *command[1:])
+    assert run.code != 0
+    assert "other data" in run.err, "results of labels that are not there any more"
 
 
 def test_evaluate_divides_by_a_column_and_compares_with_another_table(

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from bids_film.domain.errors import UsageError
-from bids_film.inference.ensembling import ONCE, Ensemble, _move, check_ensemble, predict_mean
+from bids_film.inference.ensembling import ONCE, Ensemble, check_ensemble, predict_mean
 
 NO_DROPOUT = nn.Conv3d(1, 2, 1)
 
@@ -34,10 +32,10 @@ def test_once_is_the_network_as_it_is() -> None:
 
 
 def test_a_network_that_minds_neither_contrast_nor_place_gives_the_same_in_every_pass() -> None:
-    """What is moved for a pass is moved back, so that voxels are averaged with themselves."""
-    image = draw_image()
-    image[:] = 0
-    image[:, 6:10, 6:10, 6:9] = 1
+    """Voxels are averaged with themselves, also those that a pass pushes out of the image."""
+    image = torch.zeros(1, 16, 18, 3)
+    image[:, 6:10, :5, 1] = 1
+    image[:, -2:, -4:, -1] = 1
     found = predict_mean(lambda x: x, image, NO_DROPOUT, Ensemble(kind="augment", passes=6))
     torch.testing.assert_close(found, image)
 
@@ -54,14 +52,6 @@ def test_passes_over_changed_copies_differ_and_the_first_is_the_scan_as_it_is() 
     assert len(seen) == 5
     assert torch.equal(seen[0], image)
     assert all(not torch.equal(one, image) for one in seen[1:])
-
-
-@given(st.lists(st.integers(-3, 3), min_size=3, max_size=3))
-def test_moving_back_undoes_moving_but_for_the_rim(shift: list[int]) -> None:
-    image = draw_image()
-    back = _move(_move(image, shift), [-step for step in shift])
-    inner = (slice(None), *[slice(3, -3)] * 3)
-    assert torch.equal(back[inner], image[inner])
 
 
 @pytest.mark.parametrize("kind", ["augment", "dropout"])

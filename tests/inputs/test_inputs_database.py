@@ -58,6 +58,11 @@ def test_an_index_of_another_program_is_used_where_it_fits_and_never_overwritten
     BIDSLayout(data, database_path=saved)
     before = _database_file(saved).read_bytes()
     assert open_dataset(data, database_dir=saved) == open_dataset(data)
+    added = scan_path(data, "01", name="T2w")
+    write_scan(added)
+    with pytest.raises(UsageError, match="made by another program"):
+        open_dataset(data, database_dir=saved)
+    added.unlink()
     write_scan(scan_path(data, "03"))
     with pytest.raises(UsageError, match="made by another program"):
         open_dataset(data, database_dir=saved)

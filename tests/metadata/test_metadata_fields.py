@@ -57,6 +57,14 @@ def test_the_units_of_the_catalogue_are_known(name: str) -> None:
         assert list_units(field.unit)[0].symbol == field.unit
 
 
+def test_a_unit_is_found_in_its_own_dimension_whatever_others_are_called_like() -> None:
+    assert [unit.symbol for unit in list_units("kg")] == ["kg", "g", "lb"]
+    assert list_units("g") == list_units("kg")
+    assert list_units("kG")[0].symbol == "T"
+    assert list_units("MHz") == list_units("Hz")
+    assert list_units("m") == list_units("mm")
+
+
 def test_no_two_fields_of_the_catalogue_share_a_key() -> None:
     keys = [normalise_level(key) for item in CATALOGUE.values() for key in (item.name, *item.keys)]
     assert sorted(keys) == sorted(set(keys))

@@ -55,6 +55,18 @@ def test_a_patch_has_its_shape_and_finite_values(
         assert set(target.unique().tolist()) <= {0, 1, 2}
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("patch", [(40, 36), (24, 20, 8)])
+def test_a_patch_looks_no_further_than_its_reach(preset: str, patch: tuple[int, ...]) -> None:
+    settings = replace(PRESETS[preset], flip_axes=(0,), voxel_size=(1.0, 0.8, 5.0)[: len(patch)])
+    for seed in range(20):
+        augmentation = draw_augmentation(settings, np.random.default_rng(seed), patch)
+        deformation = augmentation.deformation
+        located = locate_sources(deformation, patch, center=(0.0,) * len(patch))
+        farthest = located.abs().flatten(1).amax(dim=1).numpy()
+        assert (farthest <= np.array(deformation.find_reach(patch)) + 1e-4).all()
+
+
 def test_the_same_seed_gives_the_same_patch() -> None:
     image, labels = make_example((30, 30, 30))
     first, second = (

@@ -81,7 +81,7 @@ def label_map(tmp_path: Path) -> LabelMap:
         assert labels
         return volume
 
-    return load_label_map(make_scan(tmp_path), read=read)
+    return load_label_map(make_scan(tmp_path), brain_below=500, read=read)
 
 
 def test_label_maps_are_found_by_their_name_and_filtered(tmp_path: Path) -> None:
@@ -146,7 +146,13 @@ def test_metadata_vary_as_widely_as_the_scans_do(label_map: LabelMap) -> None:
     ("data", "spacing_mm", "named"),
     [
         (make_head(), (3.0, 3.0, 5.0), "voxels of equal sides"),
-        (np.zeros(SHAPE, np.int32), (3.0, 3.0, 3.0), "empty"),
+        (
+            np.zeros(SHAPE, np.int32),
+            (3.0, 3.0, 3.0),
+            "values of a brain, from 1 to 499, got \\[0\\]",
+        ),
+        (make_head() % 2 * 24, (3.0, 3.0, 3.0), "values of a brain"),
+        (make_head() + 500, (3.0, 3.0, 3.0), "values of a brain"),
         (make_head() + 65536, (3.0, 3.0, 3.0), "labels from 0 to 32767"),
     ],
 )
@@ -157,4 +163,4 @@ def test_label_maps_that_cannot_be_drawn_from_are_refused(
         return make_volume(data, spacing_mm)
 
     with pytest.raises(ScanError, match=named):
-        load_label_map(make_scan(tmp_path), read=read)
+        load_label_map(make_scan(tmp_path), brain_below=500, read=read)

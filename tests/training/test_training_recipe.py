@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("structures", [make_structure(part_of="spine")], "unknown key 'spine'"),
         ("structures", [make_structure(abbreviation="S-C")], "letters and digits"),
         ("synthesis", {}, "source_labels are needed"),
+        ("training", {"seed": -1}, "seed: expected 0 or more"),
+        ("training", {"weight_decay": -1.0}, "weight_decay: expected 0 or more"),
+        ("training", {"batch_size": 4, "accumulate": 3}, "a divisor of batch_size = 4"),
+        ("augmentation", {"remap_knots": [1, 3]}, "remap_knots: expected 2 or more"),
+        ("augmentation", {"elastic_points": [0, 4]}, "elastic_points: expected 1 or more"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(section: str, content: Any, named: str) -> None:
@@ -164,6 +170,18 @@ def test_synthesis_takes_its_targets_from_the_structures() -> None:
         ({"preprocessing": {"percentiles": [10, 90]}}, "percentiles: synthetic scans are scaled"),
         ({"synthesis": {"realistic_probability": 1, "simulated_probability": 1}}, "at most 1"),
         ({"synthesis": {"contrasts": {"UNIT1": {}}}}, "contrast_weights"),
+        ({"synthesis": {"contrast_weights": {"T1w": 0}}}, "one of them above it"),
+        ({"synthesis": {"contrast_weights": {"T1w": 2, "T2w": -1}}}, "numbers from 0 on"),
+        (
+            {
+                "synthesis": {
+                    "contrasts": {"UNIT1": {"white": [0.5, 1]}},
+                    "contrast_weights": {"UNIT1": 1},
+                    "simulated_probability": 0.1,
+                }
+            },
+            "no sequence is known for ['UNIT1']",
+        ),
     ],
 )
 def test_what_synthetic_scans_would_not_follow_is_refused(
@@ -173,7 +191,7 @@ def test_what_synthetic_scans_would_not_follow_is_refused(
     plain = {"preprocessing": {"spacing_mm": [2, 2, 2]}, "synthesis": {}}
     make_recipe(structures=[structure], **plain)
     changed = {key: {**content, **sections.get(key, {})} for key, content in plain.items()}
-    with pytest.raises(UsageError, match=named):
+    with pytest.raises(UsageError, match=re.escape(named)):
         make_recipe(structures=[structure], **changed)
 
 

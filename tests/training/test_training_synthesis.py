@@ -48,7 +48,7 @@ def make_head(size: int = 64) -> NDArray[np.int16]:
 
 @pytest.fixture(scope="module")
 def head() -> torch.Tensor:
-    return prepare_label_map(make_head())
+    return prepare_label_map(make_head(), brain_below=500)
 
 
 def draw(
@@ -197,7 +197,7 @@ def test_preparation_removes_specks_and_tells_spinal_fluid_from_the_brain_s() ->
     values[2:4, 2, 2] = 24
     values[30:33, 30:33, :8] = 24
     values[30:33, 30:33, 8:14] = 24
-    prepared = prepare_label_map(values)
+    prepared = prepare_label_map(values, brain_below=500)
     assert prepared.dtype == torch.int16
     assert prepared.is_contiguous()
     faces = (prepared[0], prepared[-1], prepared[:, 0], prepared[:, -1], prepared[:, :, 0])
@@ -206,8 +206,17 @@ def test_preparation_removes_specks_and_tells_spinal_fluid_from_the_brain_s() ->
     lowest = int(((prepared > 0) & (prepared < 500)).any(dim=0).any(dim=0).nonzero()[0])
     assert (prepared == 524).nonzero()[:, 2].max() < lowest
     assert int((prepared == 2).sum()) == int((values == 2).sum())
-    again = prepare_label_map(prepared.numpy())
+    again = prepare_label_map(prepared.numpy(), brain_below=500)
     assert torch.equal(again, prepared)
+
+
+def test_what_lies_in_the_brain_is_for_the_recipe_to_say() -> None:
+    values = np.where(make_head() == 3, 1003, make_head())
+    assert (values == 1003).any()
+    prepared = prepare_label_map(values, brain_below=3000)
+    for value in np.unique(values):
+        if value:
+            assert int((prepared == int(value)).sum()) == int((values == value).sum())
 
 
 def test_intensities_are_normalised_as_those_of_real_scans() -> None:
@@ -310,7 +319,7 @@ def test_settings_are_read_from_plain_values() -> None:
 @pytest.mark.realdata
 def test_a_real_label_map_gives_all_six_structures(shared_data: Path) -> None:
     path = shared_data / "brain-labelmaps" / "labels_01.nii.gz"
-    head = prepare_label_map(np.asarray(nib.load(path).dataobj))
+    head = prepare_label_map(np.asarray(nib.load(path).dataobj), brain_below=500)
     scan = synthesise(
         head,
         source_spacing_mm=1.0,

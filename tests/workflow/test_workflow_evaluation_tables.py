@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from bids_film.domain.errors import UsageError
 from bids_film.evaluation.summary import summarise
-from bids_film.workflow.evaluation_tables import describe_summaries
+from bids_film.workflow.evaluation_tables import check_names, describe_summaries
 
 
 def describe(dice_of: dict[str, float]) -> str:
@@ -24,3 +25,11 @@ def describe(dice_of: dict[str, float]) -> str:
 )
 def test_the_mean_of_one_participant_has_no_interval(dice_of: dict[str, float], told: str) -> None:
     assert describe(dice_of).startswith(told)
+
+
+def test_metadata_never_take_the_place_of_a_measure() -> None:
+    check_names(["part", "suffix", "arm"])
+    with pytest.raises(UsageError, match="'dataset'"):
+        check_names(["suffix", "dataset"])
+    with pytest.raises(UsageError, match="'arm'"):
+        check_names(["arm"], known=["arm"])

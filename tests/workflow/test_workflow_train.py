@@ -6,7 +6,7 @@ import pytest
 from support.bids_factory import write_dataset
 from support.phantom_recipe import DATA
 
-from bids_film.domain.errors import InputError, UsageError
+from bids_film.domain.errors import BidsFilmError, InputError, UsageError
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.train import read_own_recipe, run_train
 
@@ -43,3 +43,19 @@ def test_what_no_scan_has_cannot_be_learned(tmp_path: Path, recipe: str, named: 
     with pytest.raises(InputError, match=named):
         run_train(options)
     assert run_train(make_options(tmp_path, MODEL + DATA)) == 0
+
+
+@pytest.mark.parametrize(
+    ("training", "named"),
+    [
+        ('balance = "Site"', "no training scan has a value of 'Site'"),
+        ('start_from = "brian"', "brian"),
+    ],
+)
+def test_what_a_training_cannot_follow_is_refused_before_scans_are_read(
+    tmp_path: Path, training: str, named: str
+) -> None:
+    write_dataset(tmp_path / "bids", participants=("01", "02"), shape=(8, 8, 4), labels=True)
+    options = make_options(tmp_path, f"{MODEL}{DATA}[training]\n{training}\n")
+    with pytest.raises(BidsFilmError, match=named):
+        run_train(options)
