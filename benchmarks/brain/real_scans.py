@@ -82,7 +82,9 @@ def measure(dataset: Path, work: Path, name: str) -> Found:
     run_program(dataset, output, "participant", *model, "-w", str(work / "work"))
     reference = ["--participant-label", "vxm01", "--config-file", str(REFERENCE)]
     run_program(dataset, output, "evaluate", *model, *reference)
-    against = pd.read_csv(output / "evaluation_seg-brain.tsv", sep="\t").set_index("structure")
+    against = pd.read_csv(output / "evaluation_seg-brain_selected.tsv", sep="\t").set_index(
+        "structure"
+    )
     make_dataset(template / "bids")
     run_program(template / "bids", template / "out", "participant", *model)
     spacing = read_header(find_model(name)).preprocessing.spacing_mm

@@ -26,7 +26,7 @@ def main() -> None:
     work = ["-w", str(arguments.work / "work")]
     run_program(arguments.dataset, output, "participant", *options, *work)
     run_program(arguments.dataset, output, "evaluate", *options)
-    rows = pd.read_csv(output / f"evaluation_seg-{header.name}.tsv", sep="\t")
+    rows = pd.read_csv(output / f"evaluation_seg-{header.name}_selected.tsv", sep="\t")
     text = describe(rows, header.version)
     write_report(arguments.report, text, arguments.model, script="hippocampus/held_out.py")
 

@@ -132,7 +132,8 @@ def find_worst(subject: Subject, header: ModelHeader, dataset: Path, output: Pat
         run_program(dataset, output, "participant", *model, *whom)
     part = ["--part", subject.part] if subject.part else []
     config = ["--config-file", str(subject.config)] if subject.config else []
-    path = output / f"evaluation_seg-{header.name}.tsv"
+    selected = "_selected" if subject.participants else ""
+    path = output / f"evaluation_seg-{header.name}{selected}.tsv"
     if not path.exists():
         run_program(dataset, output, "evaluate", *model, *part, *config, *whom)
     rows = pd.read_csv(path, sep="\t").sort_values("dice")

@@ -78,7 +78,7 @@ def measure(
     arguments: argparse.Namespace, folder: Path, model: Path, participants: Sequence[str]
 ) -> pd.DataFrame:
     """Segment participants' labelled scans and evaluate them, if that was not done yet."""
-    table = folder / "evaluation_seg-spinalcord.tsv"
+    table = folder / "evaluation_seg-spinalcord_selected.tsv"
     if not table.exists():
         folder.mkdir(parents=True, exist_ok=True)
         filters = folder / "filter.json"

@@ -87,6 +87,8 @@ def _find_action(key: str, path: Path, parser: Parser) -> argparse.Action:
     action = parser.find_option(option)
     if action is not None and option.removeprefix("--") not in _NOT_IN_FILE:
         return action
+    if action is not None:
+        raise UsageError(f"{key!r} in {path} is taken on the command line only")
     near = [name.removeprefix("--") for name in parser.nearest(option)]
     raise UsageError(
         f"{key!r} in {path} is not an option",
@@ -98,6 +100,8 @@ def _format_value(action: argparse.Action, key: str, value: Any, path: Path) -> 
     option = action.option_strings[-1]
     if action.dest == "verbose" and type(value) is int and 0 <= value <= 2:  # noqa: PLR2004 -vv
         return [option] * value
+    if action.dest == "verbose" and type(value) is not bool:
+        raise UsageError(f"{key!r} in {path} must be 0, 1, 2, true or false, not {value!r}")
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise UsageError(f"{key!r} in {path} must be true or false, not {value!r}")

@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the usage error that argparse would have printed."""
-        hint = "see bids-film --help"
+        hint = f"see {self.prog} --help"
         unknown = re.findall(r"(--[\w-]+)", message) if "unrecognized" in message else []
         near = [near for name in unknown for near in self.nearest(name)]
         if near:

@@ -41,23 +41,39 @@ def write_dataset_files(
     Raises
     ------
     UsageError
-        Where the folder belongs to another pipeline, is a raw dataset or holds the outputs of
-        another input, or cannot be written.
+        As for `check_output`, or where the folder cannot be written.
     """
-    existing = _read_own(output)
-    _check_same_input(existing, output, bids_root)
+    existing = check_output(output, bids_root)
     content = describe_dataset(
         existing=existing,
         source=_read_description(bids_root / DESCRIPTION) or {},
         link=_relative_link(output, bids_root),
         generated_by=describe_program(version, environment),
     )
-    if existing:
-        _check_ours(existing, output)
     if content != existing:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_text_atomically(output / DESCRIPTION, text)
     _write_ignored(output / ".bidsignore")
+
+
+def check_output(output: Path, bids_root: Path) -> dict[str, Any]:
+    """Refuse an output folder that is not ours, or of another input; give its description.
+
+    Parameters
+    ----------
+    output, bids_root : Path
+
+    Raises
+    ------
+    UsageError
+        Where the folder belongs to another pipeline, is a raw dataset or holds the outputs of
+        another input.
+    """
+    existing = _read_own(output)
+    _check_same_input(existing, output, bids_root)
+    if existing:
+        _check_ours(existing, output)
+    return existing
 
 
 def describe_dataset(

@@ -66,6 +66,8 @@ class ModelIdentity:
         2 or 3.
     conditioning : str
         ``film``, ``constant`` or ``unconditioned``.
+    postprocessing : str
+        What is done to its labels, in words; empty for nothing.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ModelIdentity:
     description: str = ""
     dimensions: int = 3
     conditioning: str = "film"
+    postprocessing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,7 +38,7 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
     MetadataError
         Where it is a TSV that cannot be read.
     """
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise UsageError(f"--exclude-list: {path} is not there", hint=_HINT)
     rows = _read_json(path) if path.suffix == ".json" else _read_tsv(path)
     excluded = {}

@@ -16,8 +16,10 @@ from bids_film.domain.errors import UsageError
 ANY = "*"
 """Filter value: the entity must be there, whatever its value."""
 
-DEFAULT_FILTERS: Mapping[str, Any] = MappingProxyType({"datatype": "anat"})
-"""Holds for every entity that a caller's filters do not name."""
+DEFAULT_FILTERS: Mapping[str, Any] = MappingProxyType(
+    {"datatype": "anat", "part": [None, "mag"]}
+)
+"""Holds for every entity that a caller's filters do not name; phase images show no anatomy."""
 
 _FILE_PARTS = ("suffix", "datatype", "extension")
 _INDEX_ENTITIES = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})

@@ -206,7 +206,9 @@ def _read_columns(header: str, path: Path, required: str) -> tuple[str, ...]:
             f"{path} has no column {required!r}; its columns are: {', '.join(columns)}.",
             hint="It looks comma-separated: BIDS tables are tab-separated, save it as such."
             if commas
-            else f"Name the column of labels {required!r}.",
+            else f"Name the column of labels {required!r}."
+            if required.endswith("_id")
+            else "It may be the table of another step than the one that is asked for.",
         )
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:

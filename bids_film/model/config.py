@@ -205,3 +205,16 @@ class Postprocessing:
     keep_largest_whole: bool = False
     keep_largest: tuple[str, ...] = ()
     fill_holes: bool = False
+
+    @property
+    def description(self) -> str:
+        """In words, for the methods of a paper; empty where the labels stay as they are."""
+        parts = []
+        if self.keep_largest_whole:
+            parts.append("only the largest piece of all structures together was kept")
+        if self.keep_largest:
+            some = "structure was" if len(self.keep_largest) == 1 else "structures were"
+            parts.append(f"of {len(self.keep_largest)} {some} kept the largest piece only")
+        if self.fill_holes:
+            parts.append("holes within the structures were filled")
+        return ", and ".join(parts)

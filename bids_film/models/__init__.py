@@ -31,7 +31,8 @@ def list_models(environment: Mapping[str, str] = os.environ) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in [_BUNDLED, *reversed(own)]:
         found |= {path.parent.name: path for path in sorted(folder.glob(f"*/{WEIGHTS_NAME}"))}
-        found |= {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+        files = sorted(folder.glob("*.safetensors"))
+        found |= {path.stem: path for path in files if not path.stem.endswith(".state")}
     return found
 
 

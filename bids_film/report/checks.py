@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -112,7 +113,19 @@ def check_presence(segmentation: Segmentation) -> Check:
         most = 2 * len(empty) > len(segmentation.volumes)
         verdict = Verdict.FAILED if most else Verdict.LOOK
         return Check(name=name, verdict=verdict, detail=f"Not found: {', '.join(empty)}.")
+    if hollow := _find_hollow(segmentation):
+        detail = f"Nothing but its parts was found of: {', '.join(hollow)}."
+        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
     return Check(name=name, verdict=Verdict.PASSED, detail="All structures have voxels.")
+
+
+def _find_hollow(segmentation: Segmentation) -> list[str]:
+    """Find structures whose parts take up all of them."""
+    voxels = {item.structure.name: item.voxels for item in segmentation.volumes}
+    parts: Counter[str] = Counter()
+    for item in segmentation.volumes:
+        parts[item.structure.part_of] += item.voxels
+    return [name for name, count in voxels.items() if count and count == parts[name]]
 
 
 def check_volumes(segmentation: Segmentation) -> Check | None:

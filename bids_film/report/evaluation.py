@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bids_film.evaluation.calibration import Reliability
-from bids_film.evaluation.rows import Row
+from bids_film.evaluation.rows import Row, identify_scan
 from bids_film.evaluation.summary import Comparison, Summary, find_levels
 from bids_film.report.charts import (
     Chart,
@@ -64,9 +65,17 @@ def render_evaluation(page: EvaluationPage) -> str:
             page=page,
             shown=_SHOWN,
             groups=_group(page.summaries),
+            seen=_count_seen(page.rows),
             **describe_charts({name: _chart(page, name) for name in structures}),
         )
     )
+
+
+def _count_seen(rows: Sequence[Row]) -> dict[str, int]:
+    """Count the scans that the model was trained or validated on."""
+    used = {identify_scan(row): str(row.get("used_for", "other")) for row in rows}
+    counts = Counter(used.values())
+    return {name: counts[name] for name in ("training", "validation") if counts[name]}
 
 
 def _chart(page: EvaluationPage, structure: str) -> list[Chart]:

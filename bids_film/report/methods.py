@@ -83,8 +83,8 @@ _METHODS = (
     "{model.dimensions}-D U-Net (Ronneberger et al., 2015){conditioning}. Each image was "
     "reoriented, resampled to the resolution of the model and normalised by robust percentiles of "
     "its intensities; probabilities were resampled to the grid of the image, on which each voxel "
-    "was given its most probable structure. The program builds on Nipype (Gorgolewski et al., "
-    "2011), PyBIDS (Yarkoni et al., 2019) and NiBabel (Brett et al.)."
+    "was given its most probable structure{postprocessing}.{ensemble} The program builds on "
+    "Nipype (Gorgolewski et al., 2011), PyBIDS (Yarkoni et al., 2019) and NiBabel (Brett et al.)."
 )
 _CONDITIONING = (
     " whose features are scaled and shifted according to the metadata of the scan by feature-wise "
@@ -142,10 +142,13 @@ def write_citation(segmentations: Sequence[Segmentation], version: str) -> Mappi
 
 def _describe(model: ModelIdentity, segmentations: Sequence[Segmentation], version: str) -> str:
     fields = [value.field for value in segmentations[0].values]
+    ensembles = sorted({s.settings["ensemble"] for s in segmentations if "ensemble" in s.settings})
     conditioning = _CONDITIONING.format(fields=", ".join(fields))
     return _METHODS.format(
         version=version,
         model=model,
         sha256=model.sha256[:12],
         conditioning=conditioning if model.conditioning == "film" and fields else "",
+        postprocessing=f"; {model.postprocessing}" if model.postprocessing else "",
+        ensemble=f" Probabilities are the {' or the '.join(ensembles)}." if ensembles else "",
     )

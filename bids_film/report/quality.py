@@ -27,14 +27,15 @@ def check_quality(segmentation: Segmentation) -> Check | None:
     """Look for structures of which the network is less sure than of an average scan's.
 
     None where it was not asked. What it expects is compared with the Dice that it really reached
-    on the scans that it was validated on: on those it expects more of itself than that.
+    on the scans that it was validated on, or trained on where none were: on those it expects more
+    of itself than that.
     """
     name = "Predicted quality"
     asked = [item for item in segmentation.volumes if item.expected_dice is not None]
     if not asked:
         return None
     if all(item.reached_dice is None for item in asked):
-        detail = "The model's file does not say which Dice it reached on its validation scans."
+        detail = "The model's file does not say which Dice it has reached."
         return Check(name=name, verdict=Verdict.NOT_DONE, detail=detail)
     low = [item for item in asked if item.is_unsure and item.voxels]
     if low:
@@ -49,7 +50,7 @@ def check_quality(segmentation: Segmentation) -> Check | None:
             "Look at the outlines where it was least sure."
         )
         return Check(name=name, verdict=Verdict.LOOK, detail=detail)
-    detail = "The network is as sure of each structure as on its validation scans."
+    detail = "The network is as sure of each structure as on the scans on which its Dice is known."
     return Check(name=name, verdict=Verdict.PASSED, detail=detail)
 
 

@@ -15,7 +15,7 @@ import torch
 
 import bids_film
 from bids_film.metadata.encoder import Encoder
-from bids_film.model.header import ModelHeader
+from bids_film.model.header import ModelHeader, hash_file
 from bids_film.training.card import write_card
 from bids_film.training.examples import Example
 from bids_film.training.label_maps import LabelMap
@@ -125,6 +125,7 @@ def list_examples(
             "structures": int(example.annotated.sum()),
             "values": dict(example.values),
             "sha256": hash_scan(example.scan, structures),
+            "image_sha256": hash_file(example.scan.path),
         }
         for example in examples
     ]

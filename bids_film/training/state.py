@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -90,7 +90,8 @@ def save_state(path: Path, state: RunState, learner: Learner) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(contiguous, partial, metadata={_KEY: json.dumps(header)})
+        # Not by save_file, whose files nobody but their owner may read.
+        partial.write_bytes(save(contiguous, metadata={_KEY: json.dumps(header)}))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

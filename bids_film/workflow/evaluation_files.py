@@ -8,7 +8,6 @@ from pathlib import Path
 
 import bids_film
 from bids_film.derivatives.atomic import write_text_atomically
-from bids_film.domain.errors import InputError
 from bids_film.evaluation.summary import compare, summarise
 from bids_film.model.header import ModelHeader
 from bids_film.report.evaluation import EvaluationPage, render_evaluation
@@ -43,14 +42,10 @@ def write_evaluation(
     options : Options
     header : ModelHeader
         Of the model.
-
-    Raises
-    ------
-    InputError
-        Where the other table has nothing in common with this one.
     """
     rows = [entry.row for entry in measured]
-    path = options.output_dir / f"evaluation_seg-{header.name}.tsv"
+    selected = "_selected" if options.participant_label else ""
+    path = options.output_dir / f"evaluation_seg-{header.name}{selected}.tsv"
     for what in ("comparison", "calibration"):  # those of an earlier run are about other rows
         remove_table(_name_beside(path, what))
     write_table(path, find_columns(rows), rows)
@@ -64,7 +59,7 @@ def write_evaluation(
         _write_beside(path, "comparison", COMPARISON_COLUMNS, lines)
         sys.stdout.writelines(f"{line}\n" for line in describe_comparisons(comparisons))
     elif options.compare_with:
-        raise InputError(f"{options.compare_with} has no scan and structure of {path}")
+        sys.stderr.write(f"note: {options.compare_with} has no scan and structure of {path}\n")
     reliability = sum_reliability(measured)
     if reliability:
         bins = [row for name, own in reliability.items() for row in calibration_rows(name, own)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import bids_film
 from bids_film.derivatives.atomic import hold_folder, write_text_atomically
+from bids_film.derivatives.dataset import check_output
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
 from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
 from bids_film.inputs.folders import choose_participants
 from bids_film.inputs.tables import index_rows, read_table
-from bids_film.report.checks import Check
+from bids_film.report.checks import Check, name_some
 from bids_film.report.cohort import COHORT_CHECK, check_cohort
 from bids_film.report.group import GroupPage, render_group
 from bids_film.workflow.folders import read_excluded
@@ -75,6 +77,8 @@ def run_group(options: Options) -> ExitCode:
     """
     output = options.output_dir
     participants = choose_segmented(output, options.participant_label)
+    if options.bids_dir.is_dir():
+        check_output(output, options.bids_dir)
     excluded = read_excluded(options)
     other = _read_other(options.compare_with) if options.compare_with else []
     segmentations = list(read_segmentations(output, participants))
@@ -92,6 +96,7 @@ def run_group(options: Options) -> ExitCode:
             _find_skipped(options, participants),
             output,
         )
+        _note_doubts(model, scans, options)
         path = _write_group(model, scans, other, options)
         sys.stdout.write(f"{path}: {describe_scans(scans)}\n")
         behind = 0 if options.participant_label else count_behind(scans)
@@ -102,6 +107,24 @@ def run_group(options: Options) -> ExitCode:
                 f"--model {model} --reports-only\n"
             )
     return ExitCode.DONE
+
+
+def _note_doubts(model: str, scans: GroupScans, options: Options) -> None:
+    """Say where not all scans belong together."""
+    files = {item.model.sha256 for item in scans.segmentations}
+    if len(files) > 1:
+        sys.stderr.write(
+            f"note: the scans of {model} were segmented by {len(files)} model files of that name; "
+            "to segment all by one, run the participant level with it again\n"
+        )
+    scanned = [item.scan for item in scans.segmentations] if options.bids_dir.is_dir() else []
+    gone = [scan for scan in scanned if not os.path.lexists(options.bids_dir / scan)]
+    if gone:
+        sys.stderr.write(
+            f"note: {len(gone)} scans are not in {options.bids_dir} any more, and count all the "
+            f"same: {name_some(gone)}; to leave them out, remove their outputs or name them by "
+            "--exclude-list\n"
+        )
 
 
 def list_participants(output: Path) -> list[str]:

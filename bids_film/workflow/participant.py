@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bids_film
 from bids_film.derivatives.atomic import check_writable
-from bids_film.derivatives.dataset import write_dataset_files
+from bids_film.derivatives.dataset import check_output, write_dataset_files
 from bids_film.derivatives.names import name_checks, participant_page
 from bids_film.derivatives.sidecars import find_sidecars
 from bids_film.domain.errors import BidsFilmError, ExitCode, InputError, UsageError
@@ -41,6 +41,7 @@ def run_participant(options: Options) -> ExitCode:
     check_folders(options)
     plan = make_plan(options)
     jobs = () if options.reports_only else plan.pending
+    check_output(options.output_dir, options.bids_dir)
     if options.dry_run and not options.reports_only:
         sys.stdout.writelines(f"{line}\n" for line in describe_plan(plan))
         return ExitCode.DONE

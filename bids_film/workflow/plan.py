@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ from bids_film.workflow.fingerprint import explain_run, make_fingerprint
 from bids_film.workflow.job import EngineSettings, ScanJob
 from bids_film.workflow.options import Options
 from bids_film.workflow.state import read_outcome, state_path
+
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +209,29 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     rows = read_metadata_file(file) if file else []
     if file and scans:
         _check_metadata_file(file, rows, encoder, scans[0])
+    if file and scans:
+        sys.stderr.writelines(
+            f"note: --metadata-file {file}: {note}\n"
+            for note in _find_unused(rows, encoder, scans[0])
+        )
     return GivenMetadata(options.metadata, file, rows)
+
+
+def _find_unused(rows: Sequence[Row], encoder: Encoder, scan: Scan) -> Iterator[str]:
+    """Say what of a table looks like a mistake: misspelt fields, people that are not there."""
+    known = [key for field in encoder.fields for key in (field.name, *field.keys)]
+    for column in rows[0]:
+        near = difflib.get_close_matches(column, known, n=1, cutoff=0.8)
+        if near and column not in known:
+            yield f"column {column!r} is no field of the model; did you mean {near[0]!r}?"
+    people = dict.fromkeys(row["participant_id"] for row in rows)
+    gone = [person for person in people if not (scan.dataset_root / f"sub-{person}").is_dir()]
+    if gone:
+        more = ", …" if gone[_NAMED:] else ""
+        yield (
+            f"{len(gone)} of {len(people)} participants are not in the dataset: "
+            f"{', '.join(gone[:_NAMED])}{more}"
+        )
 
 
 def _check_metadata_file(path: Path, rows: Sequence[Row], encoder: Encoder, scan: Scan) -> None:

@@ -132,6 +132,7 @@ def _describe(
             description=header.description,
             dimensions=header.network.dimensions,
             conditioning=header.network.conditioning,
+            postprocessing=header.postprocessing.description,
         ),
         values=tuple(_record(value, header) for value in job.values),
         volumes=tuple(

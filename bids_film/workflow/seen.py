@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_film.domain.scan import Scan
-from bids_film.model.header import ModelHeader
+from bids_film.model.header import ModelHeader, hash_file
 from bids_film.training.labels import hash_scan
 from bids_film.training.recipe import Recipe, recipe_from_dict
 
@@ -20,18 +20,24 @@ class SeenScans:
         # Its scans were listed with the labels that it learned from, not with those it meets now.
         self._structures = recipe_from_dict(own).structures if own else recipe.structures
         self._parts: dict[Path, str] = {}
+        self._images: dict[str, str] = {}
         self._entries: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for part, entries in header.training.get("data", {}).items():
             for entry in entries:
-                # Models of older versions list label maps by their path alone.
+                # Models of older versions list label maps by their path alone, and scans without
+                # the hash of their image.
                 known = {"scan": entry} if isinstance(entry, str) else entry
-                self._entries.setdefault(known["scan"], []).append((part, known))
+                if "image_sha256" in known:
+                    self._images[known["image_sha256"]] = part
+                else:
+                    self._entries.setdefault(known["scan"], []).append((part, known))
 
     def part_of(self, scan: Scan) -> str:
         """``training``, ``validation``, or nothing for a scan that the model has not seen.
 
-        A scan is the same where its path is, and the content of its files or its dataset's name:
-        labels may have been corrected since.
+        A scan is the same where its image is, whatever it and its dataset are called, and however
+        its labels have been corrected since. A model that does not know the images' hashes tells
+        by the path, and the content of the files or the dataset's folder name.
         """
         if scan.path not in self._parts:
             # The files of a scan are read whole: once, however often it is asked for.
@@ -39,6 +45,8 @@ class SeenScans:
         return self._parts[scan.path]
 
     def _find_part(self, scan: Scan) -> str:
+        if self._images and (part := self._images.get(hash_file(scan.path))):
+            return part
         entries = self._entries.get(scan.relative_path, [])
         content = hash_scan(scan, self._structures) if entries else ""
         for part, entry in entries:

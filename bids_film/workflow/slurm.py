@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from typing import Any
 
 from nipype.pipeline.plugins import SLURMPlugin
 
-from bids_film.domain.errors import WorkerDiedError
+from bids_film.domain.errors import UsageError, WorkerDiedError
 
 NodeDied = Callable[[str, WorkerDiedError], None]
 
@@ -58,6 +59,11 @@ class SturdySLURMPlugin(SLURMPlugin):  # type: ignore[misc]  # nipype is untyped
     """
 
     def __init__(self, plugin_args: Mapping[str, Any], died: NodeDied) -> None:
+        if shutil.which("sbatch") is None:
+            raise UsageError(
+                "SLURM was asked for, but its command sbatch is not on this machine",
+                hint="start the program on a login node, and in a container bind SLURM's commands",
+            )
         super().__init__(plugin_args=dict(plugin_args))
         self._died = died
         self._names: dict[int, str] = {}

@@ -150,6 +150,7 @@ def test_tables_of_the_configuration_file_are_left_to_the_recipe(tmp_path: Path)
         ("participant-label = [['01']]", "'participant-label'"),
         ("config-file = 'other.toml'", "'config-file'"),
         ("help = true", "'help'"),
+        ("verbose = 5", "0, 1, 2, true or false"),
         ("model = ", "not TOML"),
     ],
 )

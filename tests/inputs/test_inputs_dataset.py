@@ -68,6 +68,17 @@ def test_a_file_below_another_participant_is_left_out_and_said(
     assert "sub-02_T2w.nii.gz is left out" in caplog.text
 
 
+def test_phase_images_are_no_scans_unless_they_are_asked_for(tmp_path: Path) -> None:
+    names = ("T1w", "part-mag_T2starw", "part-phase_T2starw")
+    write_dataset(tmp_path, participants=("01",), names=names)
+    assert _names(open_dataset(tmp_path)) == [
+        "sub-01_T1w.nii.gz",
+        "sub-01_part-mag_T2starw.nii.gz",
+    ]
+    phases = open_dataset(tmp_path, filters={"part": "phase"})
+    assert _names(phases) == ["sub-01_part-phase_T2starw.nii.gz"]
+
+
 def test_filters_choose_by_entity(tmp_path: Path) -> None:
     write_dataset(tmp_path, participants=("01",), names=("T1w", "T2w", "acq-x_T1w", "FLAIR"))
     chosen = open_dataset(tmp_path, filters={"suffix": ["T1w", "FLAIR"], "acquisition": None})

@@ -67,6 +67,12 @@ def test_missing_structures_are_named_and_an_empty_segmentation_fails() -> None:
     assert "empty" in none.detail
 
 
+def test_a_structure_of_which_only_its_part_was_found_is_worth_a_look() -> None:
+    check = check_presence(make_segmentation(np.where(make_cord(), 2, 0), GRID))
+    assert check.verdict is Verdict.LOOK
+    assert "spinal cord" in check.detail
+
+
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [(5, Verdict.PASSED), (3, Verdict.LOOK), (2, Verdict.FAILED), (0, Verdict.FAILED)],

@@ -419,3 +419,14 @@ def test_one_methods_paragraph_stands_for_each_model() -> None:
 
     scans = [replace(scan, segmentation=with_model(name)) for name in ("cord", "brain", "cord")]
     assert render(*scans).count("Scans organised as a BIDS dataset") == 2
+
+
+def test_the_methods_say_what_was_done_to_the_labels_and_in_how_many_passes() -> None:
+    scan = make_scan_page()
+    plain = render(scan)
+    assert "most probable structure. The program" in plain
+    model = replace(scan.segmentation.model, postprocessing="holes were filled")
+    settings = {**scan.segmentation.settings, "ensemble": "mean of 8 passes (augment)"}
+    told = replace(scan.segmentation, model=model, settings=settings)
+    page = render(replace(scan, segmentation=told))
+    assert "most probable structure; holes were filled. Probabilities are the mean of 8" in page

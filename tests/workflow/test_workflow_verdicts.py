@@ -9,10 +9,12 @@ import pytest
 from support.bids_factory import make_phantom, write_image
 from workflow_models import LABELS
 
+from bids_film.derivatives.dataset import write_dataset_files
 from bids_film.derivatives.names import name_checks
 from bids_film.derivatives.nifti import write_labels
 from bids_film.derivatives.sidecars import write_sidecar
 from bids_film.derivatives.tables import measure_volumes
+from bids_film.domain.errors import UsageError
 from bids_film.domain.segmentation import ModelIdentity, RecordedValue, Segmentation
 from bids_film.inputs.nifti import read_volume
 from bids_film.workflow.group import run_group
@@ -125,3 +127,32 @@ def test_the_group_level_says_which_reports_do_not_know_the_others_yet(
     write_reports(options, *participants)
     run_group(options)
     assert "reports do not compare" not in capsys.readouterr().out
+
+
+def test_the_group_level_says_where_scans_do_not_belong_together(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_outputs(options, "01")
+    write_outputs(options, "02")
+    run_group(options)
+    assert "note" not in capsys.readouterr().err
+    segmentation = write_outputs(options, "03")
+    other = replace(segmentation, model=replace(segmentation.model, sha256="1" * 64))
+    labels = options.output_dir / other.labels_file
+    write_sidecar(labels.with_name(labels.name.replace(".nii.gz", ".json")), other)
+    (options.bids_dir / segmentation.scan).unlink()
+    run_group(options)
+    said = capsys.readouterr().err
+    assert "2 model files of that name" in said
+    assert f"1 scans are not in {options.bids_dir} any more" in said
+    assert segmentation.scan in said
+
+
+def test_the_tables_of_a_dataset_are_not_made_with_another_one(options: Options) -> None:
+    write_outputs(options, "01")
+    write_dataset_files(options.output_dir, options.bids_dir, version="1", environment={})
+    run_group(options)
+    other = options.bids_dir.with_name("other")
+    other.mkdir()
+    with pytest.raises(UsageError, match="another dataset"):
+        run_group(replace(options, bids_dir=other))
