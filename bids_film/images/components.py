@@ -64,15 +64,6 @@ def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
     return result
 
 
-def drop_small(mask: Mask, *, least_fraction: float) -> Mask:
-    """Drop pieces that have fewer voxels than a fraction (0 to 1) of the largest one has."""
-    box, pieces, count = _find_pieces(mask)
-    if count <= 1:
-        return mask
-    sizes = _count_voxels(pieces)
-    return _select(mask, box, pieces, (sizes > 0) & (sizes >= least_fraction * sizes.max()))
-
-
 def find_holes(mask: Mask) -> NDArray[np.integer[Any]]:
     """Give each piece of background that the mask encloses a number of its own; 0 elsewhere.
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.volume import Affine, Grid
-
-SlicePlane = Literal["axial", "coronal", "sagittal", "thickest"]
+from bids_film.domain.volume import Affine, Grid, SlicePlane
 
 _NORMAL_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 

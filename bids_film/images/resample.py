@@ -197,8 +197,6 @@ def _apply(weights: csr_array[np.float32], image: Image, axis: int) -> Image:
     size = weights.shape[0]
     if axis == 1 and z == 1:
         return np.ascontiguousarray((weights @ image.reshape(-1, y).T).T).reshape(*lead, x, size, 1)
-    if axis == 2 and size == z == 1:  # noqa: PLR2004 (the last axis)
-        return image
     if axis == 0:
         blocks = [weights @ block for block in image.reshape(-1, x, y * z)]
         whole: Image = blocks[0] if len(blocks) == 1 else np.stack(blocks)

@@ -21,7 +21,7 @@ from bids_film.inference.memory import keep_memory
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.inference.uncertainty import Confidence, measure_confidence, measure_entropy
-from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.inference.windows import choose_prediction
 from bids_film.metadata.encoder import Encoded
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
@@ -92,18 +92,12 @@ class Engine:
         precision: str,
         ensemble: Ensemble = ONCE,
     ) -> None:
-        planar = header.network.dimensions == 2  # noqa: PLR2004 (slices)
         self.header = header
         self.device = device
         self.precision = precision
         self.ensemble = ensemble
-        self._predict = predict_slices if planar else predict_volume
+        self._predict = choose_prediction(header.network, header.preprocessing)
         self._network = place_network(network, device).eval()
-        self._windows = WindowSettings(
-            stride=header.network.stride,
-            patch=header.preprocessing.patch,
-            neighbours=header.preprocessing.neighbours,
-        )
 
     @classmethod
     def load(
@@ -209,7 +203,7 @@ class Engine:
         )
         box = (slice(None), *(_scale_box(within, prepared) if within else ()))
         image = torch.from_numpy(np.ascontiguousarray(prepared.image[box])).to(self.device)
-        predict = partial(self._predict, network, settings=self._windows)
+        predict = partial(self._predict, network)
         predicted = predict_mean(predict, image, self._network, self.ensemble)
         result: NDArray[np.float32] = predicted.cpu().numpy()
         if within is None:

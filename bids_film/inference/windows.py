@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from bids_film.model.config import NetworkConfig, Preprocessing
 
 Network = Callable[[Tensor], Tensor]
 """Image (batch, channels, *spatial) to logits (batch, structures + 1, *spatial)."""
@@ -26,8 +29,8 @@ class WindowSettings:
     ----------
     stride : int
         Spatial sizes are padded to a multiple of it.
-    patch : tuple[int, int, int]
-        Size of a window, where an image is too large for one pass.
+    patch : tuple[int, ...]
+        Size of a window, where a volume is too large for one pass.
     max_voxels : int
         Voxels of a volume that may go through the network at once.
     slice_voxels : int
@@ -42,6 +45,17 @@ class WindowSettings:
     max_voxels: int = 4_500_000
     slice_voxels: int = 500_000
     neighbours: int = 0
+
+
+def choose_prediction(
+    config: NetworkConfig, preprocessing: Preprocessing
+) -> Callable[[Network, Tensor], Tensor]:
+    """Choose how a network of this kind goes over an image: slice by slice, or as a volume."""
+    predict = predict_slices if config.dimensions == 2 else predict_volume  # noqa: PLR2004 (slices)
+    settings = WindowSettings(
+        stride=config.stride, patch=preprocessing.patch, neighbours=preprocessing.neighbours
+    )
+    return partial(predict, settings=settings)
 
 
 def predict_slices(network: Network, image: Tensor, settings: WindowSettings) -> Tensor:

@@ -16,9 +16,7 @@ from bids_film.domain.errors import UsageError
 ANY = "*"
 """Filter value: the entity must be there, whatever its value."""
 
-DEFAULT_FILTERS: Mapping[str, Any] = MappingProxyType(
-    {"datatype": "anat", "part": [None, "mag"]}
-)
+DEFAULT_FILTERS: Mapping[str, Any] = MappingProxyType({"datatype": "anat", "part": [None, "mag"]})
 """Holds for every entity that a caller's filters do not name; phase images show no anatomy."""
 
 _FILE_PARTS = ("suffix", "datatype", "extension")

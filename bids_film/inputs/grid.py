@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import QFORM_KEYS, Affine, Grid
+from bids_film.images.geometry import largest_shift_mm
 
 _LONGEST_AXIS = 2**15 - 1
 _MAX_VOXELS = 2**31
@@ -190,8 +190,7 @@ def _check_affine(affine: Affine, name: str, path: Path) -> None:
 
 
 def _compare(sform: Affine, qform: Affine, shape: tuple[int, int, int]) -> list[str]:
-    corners = np.array([(*c, 1) for c in itertools.product(*((0, size - 1) for size in shape))])
-    apart_mm = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
+    apart_mm = largest_shift_mm(sform, qform, shape)
     smallest_mm = float(np.sqrt((sform[:3, :3] ** 2).sum(axis=0)).min())
     if apart_mm <= _DISAGREEMENT_VOXELS * smallest_mm:
         return []

@@ -132,7 +132,8 @@ class Encoder:
         Raises
         ------
         MetadataError
-            Where a continuous field is given a text.
+            Where a continuous field is given a text, or a number that is not finite or, on a
+            logarithmic scale, not above 0.
         """
         vector = np.zeros(self.width, dtype=np.float32)
         known = np.zeros(len(self.fields), dtype=np.float32)

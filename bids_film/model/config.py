@@ -8,13 +8,13 @@ from typing import Literal
 
 from bids_film.domain.errors import UsageError
 from bids_film.domain.patterns import check_pattern
+from bids_film.domain.volume import SlicePlane
 
 Conditioning = Literal["film", "constant", "unconditioned"]
 FilmForm = Literal["affine", "sigmoid"]
 FilmPlacement = Literal["all", "encoder", "bottleneck", "decoder"]
 Norm = Literal["batch", "instance"]
 EnsembleKind = Literal["none", "augment", "dropout"]
-Plane = Literal["axial", "coronal", "sagittal", "thickest"]
 
 _MOST_LEVELS = 8
 _MOST_CHANNELS = 4096
@@ -150,7 +150,7 @@ class Preprocessing:
     """
 
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    plane: Plane = "axial"
+    plane: SlicePlane = "axial"
     patch: tuple[int, ...] = (96, 96, 96)
     percentiles: tuple[float, float] = (0.5, 99.5)
     foreground: Literal["nonzero", "all"] = "nonzero"
@@ -163,7 +163,7 @@ class Preprocessing:
         return (1 + len(self.companions)) * (1 + 2 * self.neighbours)
 
     @property
-    def slice_plane(self) -> Plane:
+    def slice_plane(self) -> SlicePlane:
         """Plane of the slices of a 2-D network; a 3-D one has none, and keeps the plain order."""
         return self.plane if len(self.patch) == 2 else "axial"  # noqa: PLR2004 (slices)
 

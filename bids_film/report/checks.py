@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Affine, Grid
-from bids_film.images.geometry import plan_ras, reorient
+from bids_film.images.geometry import largest_shift_mm, plan_ras, reorient
 
 _TOLERANCE_MM = 1e-3
 _OUTSIDE = 0.25
@@ -245,7 +245,5 @@ def _differing_numbers(image: Grid, output: Grid) -> list[str]:
 def _differing_affine(
     what: str, of_image: Affine, of_output: Affine, shape: tuple[int, int, int]
 ) -> list[str]:
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
-    places = np.column_stack([corners, np.ones(len(corners))])
-    shift = np.abs(places @ (of_image - of_output).T).max()
+    shift = largest_shift_mm(of_image, of_output, shape)
     return [f"{what} off by {shift:.3g} mm"] if shift > _TOLERANCE_MM else []

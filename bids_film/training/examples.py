@@ -21,13 +21,11 @@ from bids_film.images.geometry import reorient
 from bids_film.images.resample import resize, resize_labels
 from bids_film.inference.companions import ReadVolume, read_with_companions
 from bids_film.inference.prepare import Prepared, prepare_volume
+from bids_film.metadata.encoder import MetadataValues
 from bids_film.metadata.fields import Field
 from bids_film.metadata.resolve import resolve
 from bids_film.training.labels import Reference, read_reference
 from bids_film.training.recipe import Recipe
-
-MetadataValues = Mapping[str, str | float | None]
-"""Field to its value; None where it is not known."""
 
 _LISTED_PROBLEMS = 10
 _POINTS_PER_CHANNEL = 2000

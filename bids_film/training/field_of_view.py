@@ -12,7 +12,7 @@ from torch import Tensor
 from bids_film.training.separable import apply_matrices, gaussian_matrix, smooth_field
 from bids_film.training.synthesis_settings import SynthesisSettings
 
-_OUTER_FLUID = 24
+OUTER_FLUID = 24
 """FreeSurfer's value of the fluid around the brain."""
 
 _BOX_STEP, _SIDE_PROBABILITY = 4, 0.4
@@ -62,7 +62,7 @@ def strip_weights(values: Tensor, stripping: Stripping, *, brain_below: int) -> 
     """Find how much of each voxel is left: 0 to 1, shape of `values`."""
     inside = (values > 0) & (values < brain_below)
     if not stripping.keep_fluid:
-        inside &= values != _OUTER_FLUID
+        inside &= values != OUTER_FLUID
     blurs = [gaussian_matrix(size, stripping.sigma) for size in values.shape]
     mask = apply_matrices(inside.float(), blurs)
     border = smooth_field(stripping.roughness, values.shape).add_(stripping.threshold)

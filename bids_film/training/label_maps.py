@@ -15,8 +15,7 @@ from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.scan import Scan
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.inference.companions import ReadVolume
-from bids_film.metadata.encoder import Encoder
-from bids_film.training.examples import MetadataValues
+from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.training.recipe import Recipe
 from bids_film.training.sampling import MetadataMask, Patch
 from bids_film.training.synthesis import SyntheticScan, prepare_label_map, synthesise

@@ -113,7 +113,9 @@ class Recipe:
     def metadata_fields(self) -> tuple[Field, ...]:
         """The metadata fields, those of the catalogue looked up."""
         return tuple(
-            known_field(entry) if isinstance(entry, str) else field_from_dict(entry)
+            known_field(entry)
+            if isinstance(entry, str)
+            else field_from_dict(entry, where="[metadata] fields")
             for entry in self.metadata.fields
         )
 

@@ -6,14 +6,13 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import bids_film
+from bids_film.domain.software import describe_software
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.header import ModelHeader, hash_file
 from bids_film.training.card import write_card
@@ -23,8 +22,6 @@ from bids_film.training.labels import hash_scan
 from bids_film.training.loop import Run
 from bids_film.training.recipe import Recipe, TargetStructure, describe_training
 from bids_film.training.state import RunState
-
-_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
 
 
 def make_header(
@@ -52,8 +49,7 @@ def make_header(
         "steps": state.step,
         "minutes": round(state.seconds / 60, 1),
         "precision": "bf16" if run.bfloat16 else "fp32",
-        "software": {"bids-film": bids_film.__version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        "software": describe_software(),
         "machine": {
             "processor": str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
             "threads": torch.get_num_threads(),

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from bids_film.domain.errors import UsageError
 from bids_film.inference.windows import stack_neighbours
-from bids_film.metadata.encoder import Encoder
+from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.training.augment import (
     AugmentSettings,
     apply_intensity,
     apply_spatial,
     draw_augmentation,
 )
-from bids_film.training.examples import Example, MetadataValues
+from bids_film.training.examples import Example
 from bids_film.training.recipe import Recipe
 from bids_film.training.settings import MetadataSettings
 from bids_film.training.splits import find_value

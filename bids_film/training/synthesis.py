@@ -20,6 +20,7 @@ from bids_film.images.intensity import CEILING
 from bids_film.training.acquisition import Acquisition, acquire, draw_acquisition
 from bids_film.training.contrasts import Contrast, draw_contrast
 from bids_film.training.field_of_view import (
+    OUTER_FLUID,
     Head,
     Stripping,
     draw_center,
@@ -36,7 +37,7 @@ from bids_film.training.separable import smooth_field
 from bids_film.training.spatial import Deformation, draw_deformation, draw_log, locate_sources
 from bids_film.training.synthesis_settings import SynthesisSettings
 
-_OUTER_FLUID, _SPINAL_FLUID = 24, 524
+_SPINAL_FLUID = 524
 _SAMPLE_STEP = 13
 
 
@@ -126,7 +127,7 @@ def prepare_label_map(values: NDArray[np.integer], *, brain_below: int) -> Tenso
     ValueError
         Where no value lies in the brain.
     """
-    if not ((values > 0) & (values < brain_below) & (values != _OUTER_FLUID)).any():
+    if not ((values > 0) & (values < brain_below) & (values != OUTER_FLUID)).any():
         raise ValueError(f"expected values of a brain, from 1 to {brain_below - 1}")
     inside = np.nonzero(values)
     crop = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
@@ -136,10 +137,10 @@ def prepare_label_map(values: NDArray[np.integer], *, brain_below: int) -> Tenso
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     result[brain & (pieces != sizes.argmax())] = 0
-    tissue = (result > 0) & (result < brain_below) & (result != _OUTER_FLUID)
+    tissue = (result > 0) & (result < brain_below) & (result != OUTER_FLUID)
     lowest = int(np.nonzero(tissue.any(axis=(0, 1)))[0][0]) if tissue.any() else 0
     below = result[:, :, :lowest]
-    below[below == _OUTER_FLUID] = _SPINAL_FLUID
+    below[below == OUTER_FLUID] = _SPINAL_FLUID
     return torch.from_numpy(result)
 
 

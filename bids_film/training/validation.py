@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from bids_film.domain.errors import InputError
 from bids_film.domain.labels import LabelTable
-from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
-from bids_film.metadata.encoder import Encoder
+from bids_film.inference.windows import choose_prediction
+from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.model.config import Preprocessing
 from bids_film.model.prompts import fix_metadata
 from bids_film.model.rounding import EmulatedConvolutions
 from bids_film.model.unet import FilmUNet
-from bids_film.training.examples import Example, MetadataValues
+from bids_film.training.examples import Example
 from bids_film.training.label_maps import LabelMap, check_synthesis, draw_synthetic
 from bids_film.training.recipe import Recipe
 from bids_film.training.synthesis_settings import SynthesisSettings
@@ -181,13 +181,8 @@ def _segment(
     bfloat16: bool = False,
 ) -> NDArray[np.uint8]:
     segment = fix_metadata(network, encoder.encode(case.values), labels, bfloat16=bfloat16)
-    settings = WindowSettings(
-        stride=network.config.stride,
-        patch=preprocessing.patch,
-        neighbours=preprocessing.neighbours,
-    )
+    predict = choose_prediction(network.config, preprocessing)
     device = next(network.parameters()).device
     image = torch.from_numpy(np.asarray(case.image, dtype=np.float32)).to(device)
-    predict = predict_slices if network.config.dimensions == 2 else predict_volume  # noqa: PLR2004
-    result: NDArray[np.uint8] = predict(segment, image, settings).argmax(dim=0).byte().cpu().numpy()
+    result: NDArray[np.uint8] = predict(segment, image).argmax(dim=0).byte().cpu().numpy()
     return result

@@ -5,15 +5,12 @@ No nipype and no processes here: a notebook or a loop can call it.
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
-import bids_film
 from bids_film.derivatives.atomic import check_inside, hold_folder
 from bids_film.derivatives.names import OutputNames, output_names
 from bids_film.derivatives.nifti import write_entropy, write_labels, write_probabilities
@@ -33,6 +30,7 @@ from bids_film.domain.segmentation import (
     Segmentation,
     StructureVolume,
 )
+from bids_film.domain.software import describe_software
 from bids_film.domain.volume import Grid
 from bids_film.images.geometry import same_grid
 from bids_film.inference.companions import read_with_companions
@@ -48,7 +46,6 @@ from bids_film.workflow.job import Result, ScanJob, ScanOutcome, values_to_dict
 from bids_film.workflow.state import now
 
 _GRID_TOLERANCE_VOXELS = 0.01
-_PACKAGES = ("torch", "numpy", "nibabel", "scipy")
 
 
 def process_scan(job: ScanJob, engine: Engine) -> ScanOutcome:
@@ -140,7 +137,7 @@ def _describe(
             for item in measure_volumes(prediction.labels, header.labels, grid)
         ),
         notes=(*notes, *prediction.notes),
-        software=_describe_software(),
+        software=describe_software(),
         settings={
             "device": prediction.device,
             "precision": prediction.precision,
@@ -224,11 +221,6 @@ def _check_grid(labels: Path, grid: Grid) -> None:
             f"{grid.shape}, affine {written.affine.tolist()} for {grid.affine.tolist()}",
             hint="this is a defect of bids-film: please report it with the scan's header",
         )
-
-
-def _describe_software() -> Mapping[str, str]:
-    packages = {name: version(name) for name in _PACKAGES}
-    return {"bids-film": bids_film.__version__, "python": platform.python_version(), **packages}
 
 
 @contextmanager

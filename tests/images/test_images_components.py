@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_film.images.components import (
-    drop_small,
     find_holes,
     keep_largest,
     keep_largest_each,
@@ -39,17 +38,8 @@ def test_the_piece_that_is_kept_is_one_and_the_largest(mask: Mask) -> None:
     assert not (kept & ~mask).any()
 
 
-@given(masks)
-def test_one_fraction_keeps_all_pieces_and_another_only_the_largest_ones(mask: Mask) -> None:
-    np.testing.assert_array_equal(drop_small(mask, least_fraction=0), mask)
-    largest_ones = drop_small(mask, least_fraction=1)
-    assert (keep_largest(mask) <= largest_ones).all()
-
-
-def test_pieces_below_a_fraction_of_the_largest_are_dropped() -> None:
+def test_the_largest_piece_is_kept_and_the_mask_left_as_it_is() -> None:
     mask = make_pieces()
-    assert drop_small(mask, least_fraction=0.1).sum() == 27 + 8
-    assert drop_small(mask, least_fraction=0.5).sum() == 27
     assert keep_largest(mask).sum() == 27
     assert mask.sum() == 36
 
@@ -103,7 +93,7 @@ def test_a_cavity_that_is_open_at_the_edge_of_the_image_is_no_hole() -> None:
 def test_an_empty_mask_stays_empty_in_any_shape() -> None:
     for shape in ((4, 4, 4), (4, 4, 1), (1, 1, 1)):
         mask = np.zeros(shape, bool)
-        for result in (keep_largest(mask), drop_small(mask, least_fraction=0.5), find_holes(mask)):
+        for result in (keep_largest(mask), find_holes(mask)):
             assert result.shape == shape
             assert not result.any()
 

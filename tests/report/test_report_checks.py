@@ -53,7 +53,7 @@ def test_every_difference_of_the_grids_is_named(changes: dict[str, Any], words: 
 def test_a_flipped_axis_is_noticed_at_the_far_end() -> None:
     affine = GRID.affine.copy()
     affine[1, 1] *= -1
-    assert "affine off by 58 mm" in check_geometry(GRID, replace(GRID, affine=affine)).detail
+    assert "affine off by 59 mm" in check_geometry(GRID, replace(GRID, affine=affine)).detail
 
 
 def test_missing_structures_are_named_and_an_empty_segmentation_fails() -> None:
