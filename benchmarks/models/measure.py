@@ -3,9 +3,9 @@
     python -m benchmarks.models.measure DATASET RECIPE MODEL OUTPUT
 
 For a model that an earlier version of the program trained, or whose words or postprocessing changed
-since: volumes of the training data, and the agreement of its labels in bfloat16 and float32 on the
-validation scans. DATASET and RECIPE are those of its training. The weights stay as they are; OUTPUT
-gets the model and, beside it, its card.
+since: the scans of its training with the hashes of their files, their volumes, and the agreement of
+its labels in bfloat16 and float32 on the validation scans. DATASET and RECIPE are those of its
+training. The weights stay as they are; OUTPUT gets the model and, beside it, its card.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bids_film.domain.scan import Scan
 from bids_film.inputs.nifti import read_volume
@@ -23,7 +24,12 @@ from bids_film.training.card import write_card
 from bids_film.training.examples import load_examples
 from bids_film.training.label_maps import check_synthesis, load_label_maps
 from bids_film.training.recipe import Recipe, describe_training, read_recipe
-from bids_film.training.record import measure_examples, measure_label_maps
+from bids_film.training.record import (
+    list_examples,
+    list_label_maps,
+    measure_examples,
+    measure_label_maps,
+)
 from bids_film.training.validation import Case, draw_validation, make_case, measure_agreement
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.train import split_labelled
@@ -45,7 +51,8 @@ def main() -> None:
         analysis_level=AnalysisLevel.TRAIN,
     )
     split = split_labelled(options, recipe)
-    volumes, cases = read_material(recipe, split.training, split.validation)
+    volumes, cases, listed = read_material(recipe, split.training, split.validation)
+    data = {**header.training["data"], **check_same(listed, header.training["data"])}
     agreement = measure_agreement(
         network, cases, header.encoder, header.labels, header.preprocessing
     )
@@ -54,7 +61,7 @@ def main() -> None:
         description=recipe.model.description,
         version=recipe.model.version,
         postprocessing=recipe.postprocessing,
-        training={**header.training, "recipe": describe_training(recipe)},
+        training={**header.training, "recipe": describe_training(recipe), "data": data},
         volumes_ml=volumes,
         bfloat16_dice=round(agreement, 5),
     )
@@ -67,17 +74,31 @@ def main() -> None:
 
 def read_material(
     recipe: Recipe, training: Sequence[Scan], validation: Sequence[Scan]
-) -> tuple[Mapping[str, tuple[float, float]], list[Case]]:
-    """Read the volumes of the training data, and the scans to validate on."""
+) -> tuple[Mapping[str, tuple[float, float]], list[Case], dict[str, list[dict[str, Any]]]]:
+    """Read the volumes of the training data, the scans to validate on, and a list of both."""
     if recipe.synthesis is not None:
         load = partial(load_label_maps, brain_below=recipe.synthesis.brain_below, read=read_volume)
         sources, others = load(training), load(validation)
         volumes = measure_label_maps(sources, check_synthesis(recipe)[0].targets)
-        return volumes, draw_validation(others or sources, recipe)
+        listed = {"training": list_label_maps(sources), "validation": list_label_maps(others)}
+        return volumes, draw_validation(others or sources, recipe), listed
     examples = load_examples(training, recipe, read=read_volume)
     others = load_examples(validation, recipe, read=read_volume)
     volumes = measure_examples(examples, recipe)
-    return volumes, [make_case(example) for example in others or examples]
+    parts = {"training": examples, "validation": others}
+    listed = {name: list_examples(own, recipe.structures) for name, own in parts.items()}
+    return volumes, [make_case(example) for example in others or examples], listed
+
+
+def check_same(
+    listed: dict[str, list[dict[str, Any]]], recorded: Mapping[str, Sequence[Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Make sure that the scans are those of the training."""
+    for part, entries in listed.items():
+        before = [e if isinstance(e, str) else e["scan"] for e in recorded[part]]
+        if sorted(entry["scan"] for entry in entries) != sorted(before):
+            raise ValueError(f"the {part} scans are not those that the model names")
+    return listed
 
 
 if __name__ == "__main__":

@@ -180,6 +180,8 @@ def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> E
     done, left = progress.done - failed, progress.total - progress.done
     # The first crash ends the run before any page is written.
     made = f"not all of {pages}" if problem and not failed else str(pages)
+    if failed and options.stop_on_first_crash:
+        made = "no"
     parts = f", {left} not finished; no" if left else f"; {made}"
     sys.stdout.write(f"{done} scans done, {failed} failed{parts} reports in {options.output_dir}\n")
     if failed:

@@ -79,8 +79,9 @@ def _describe(outcome: ScanOutcome) -> str:
     if outcome.failed:
         hint = f" ({outcome.hint})" if outcome.hint else ""
         return f"{outcome.input} FAILED: {outcome.message}{hint}"
-    flags = f", {len(outcome.flags)} to look at" if outcome.flags else ""
-    return f"{outcome.input} done in {sum(outcome.seconds.values()):.1f} s{flags}"
+    count = len(outcome.flags)
+    notes = f", {count} note{'s' if count > 1 else ''} in its report" if count else ""
+    return f"{outcome.input} done in {sum(outcome.seconds.values()):.1f} s{notes}"
 
 
 def _make_bar(total: int, stream: TextIO) -> RichProgress:
