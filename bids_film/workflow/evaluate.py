@@ -99,12 +99,13 @@ def _list_part(
     labelled, _ = find_labelled_scans(options, there, strict=False)
     if options.participant_label:
         labelled = [scan for scan in labelled if scan.dataset_root == options.bids_dir]
-    scans = [scan for scan in labelled if (seen.part_of(scan) or "test") == options.part]
+    scans = _choose_part(labelled, options.part, seen)
     if not scans:
         raise InputError(
             f"none of {len(labelled)} labelled scans in {options.bids_dir} is in the "
             f"{options.part} part of the model {header.name!r}",
-            hint="test is every labelled scan that the model was neither trained nor validated on",
+            hint="test is every labelled scan of people whom the model was neither trained nor "
+            "validated on",
         )
     # Tables given on the command line are about people of the first dataset.
     own = [scan for scan in scans if scan.dataset_root == options.bids_dir]
@@ -114,6 +115,14 @@ def _list_part(
         told = given.for_scan(scan) if scan.dataset_root == options.bids_dir else ()
         measure = partial(measure_model, engine, scan, recipe, given=told)
         yield Item(scan=scan, path=scan.relative_path, measure=measure)
+
+
+def _choose_part(scans: Sequence[Scan], part: str, seen: SeenScans) -> list[Scan]:
+    """Choose a part of the split; to the test belongs who was seen in no scan at all."""
+    known = {(scan.dataset_root, scan.participant) for scan in scans if seen.part_of(scan)}
+    if part != "test":
+        return [scan for scan in scans if seen.part_of(scan) == part]
+    return [scan for scan in scans if (scan.dataset_root, scan.participant) not in known]
 
 
 def _list_outputs(

@@ -304,6 +304,25 @@ def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Pa
     assert "Do probabilities come true?" in page
 
 
+def test_the_test_part_is_of_people_of_whom_no_scan_was_seen(lab: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "renamed"
+    shutil.copytree(lab / "bids", bids)
+    for number, (person, stem) in enumerate([("01", "sub-01_run-2"), ("99", "sub-99")], start=1):
+        image = scan_path(bids, person).with_name(f"{stem}_T1w.nii.gz")
+        write_image(image, _read(lab / "bids", "01") + number)
+        folder = bids / "derivatives" / "labels"
+        for old in (folder / "sub-01").rglob("*_T1w_*seg-manual.nii.gz"):
+            new = str(old.relative_to(folder)).replace("sub-01/", f"sub-{person}/")
+            target = folder / new.replace("sub-01_T1w", f"{stem}_T1w")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, target)
+    options = ("--model", lab / "model" / "phantom.safetensors", "--part", "test")
+    run = run_program(bids, tmp_path / "out", "evaluate", *options)
+    assert run.code == 0, run.err
+    rows = read_table(tmp_path / "out" / "evaluation_seg-phantom.tsv")
+    assert {row["participant_id"] for row in rows} == {"sub-99"}
+
+
 def test_scans_that_a_model_has_seen_stay_seen_with_other_labels(lab: Path, tmp_path: Path) -> None:
     only, _ = DATA.rsplit("[[structures]]", 1)
     (tmp_path / "second.toml").write_text(f'[model]\nname = "phantom"\n{only}', encoding="utf-8")
