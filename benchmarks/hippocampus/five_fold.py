@@ -5,8 +5,8 @@
 For each fold it runs ``bids-film train`` with the bundled model's recipe and ``bids-film evaluate
 --part validation``. What is trained already is kept; the measures of a fold go into `KEPT`, so that
 folds can be trained one by one and on several machines. The table is of the folds that are there.
-``--variant`` asks what stronger augmentation costs, and whether a longer training, or a wider
-network, makes up for it.
+``--variant`` asks what more steps give, what stronger augmentation costs, and whether a longer
+training, or a wider network, makes up for it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _STRONGER = {"soft_labels = true\n": "", _MILD: "rotation_deg = 20.0\n"}
 _MIRRORED = {**_STRONGER, _MILD: "rotation_deg = 20.0\nflip_axes = [0]\n"}
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "": {},
+    "twice": {"steps = 1500": "steps = 3000"},
     "stronger": {
         **_STRONGER,
         "patch = [40, 56, 40]": "patch = [48, 64, 48]",
@@ -44,7 +45,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
     "longer": {**_MIRRORED, "steps = 1500": "steps = 4000"},
     "wider": {**_MIRRORED, "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]"},
 }
-"""What is other in the bundled model's recipe; the first of them was that recipe once."""
+"""What is other in the bundled model's recipe; `stronger` was that recipe once."""
 PEER = (
     "nnU-Net's 3-D network on the task's 260 scans, of which these are a part: about 0.90 "
     "anterior, 0.89 posterior."

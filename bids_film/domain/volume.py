@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Affine = NDArray[np.float64]
 """Voxel index to millimetres in RAS+ world space, shape (4, 4)."""
-
-SlicePlane = Literal["axial", "coronal", "sagittal", "thickest"]
-"""Plane of the slices that a 2-D network sees; the thickest is that of the acquisition."""
 
 QFORM_KEYS = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 """Header keys of `Grid.qform_numbers` after ``pixdim[0:4]``."""

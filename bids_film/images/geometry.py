@@ -16,7 +16,8 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.volume import Affine, Grid, SlicePlane
+from bids_film.domain.planes import SlicePlane
+from bids_film.domain.volume import Affine, Grid
 
 _NORMAL_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 

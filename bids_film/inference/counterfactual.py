@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.labels import LabelTable
+from bids_film.domain.planes import SlicePlane
 from bids_film.domain.segmentation import StructureChange
-from bids_film.domain.volume import Grid, SlicePlane
+from bids_film.domain.volume import Grid
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.images.measures import bounding_box, grow_box
 from bids_film.metadata.encoder import Encoder, MetadataValues

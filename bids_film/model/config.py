@@ -8,7 +8,7 @@ from typing import Literal
 
 from bids_film.domain.errors import UsageError
 from bids_film.domain.patterns import check_pattern
-from bids_film.domain.volume import SlicePlane
+from bids_film.domain.planes import SlicePlane
 
 Conditioning = Literal["film", "constant", "unconditioned"]
 FilmForm = Literal["affine", "sigmoid"]

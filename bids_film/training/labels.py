@@ -88,6 +88,11 @@ def find_labelled(scans: Sequence[Scan], structures: Sequence[TargetStructure]) 
     )
 
 
+def hash_image(scan: Scan) -> str:
+    """SHA-256 of a scan's image; empty where it is gone by now."""
+    return hash_file(scan.path) if scan.path.is_file() else ""
+
+
 def hash_scan(scan: Scan, structures: Sequence[TargetStructure] = ()) -> str:
     """SHA-256 over the hashes of a scan's image and its label files.
 

@@ -14,11 +14,11 @@ import torch
 
 from bids_film.domain.software import describe_software
 from bids_film.metadata.encoder import Encoder
-from bids_film.model.header import ModelHeader, hash_file
+from bids_film.model.header import ModelHeader
 from bids_film.training.card import write_card
 from bids_film.training.examples import Example
 from bids_film.training.label_maps import LabelMap
-from bids_film.training.labels import hash_scan
+from bids_film.training.labels import hash_image, hash_scan
 from bids_film.training.loop import Run
 from bids_film.training.recipe import Recipe, TargetStructure, describe_training
 from bids_film.training.state import RunState
@@ -121,7 +121,7 @@ def list_examples(
             "structures": int(example.annotated.sum()),
             "values": dict(example.values),
             "sha256": hash_scan(example.scan, structures),
-            "image_sha256": hash_file(example.scan.path),
+            "image_sha256": hash_image(example.scan),
         }
         for example in examples
     ]

@@ -24,6 +24,11 @@ def terminable() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except RuntimeError as error:
+        # Until Python 3.12, what comes while a class is made (in an import) comes out wrapped.
+        if isinstance(error.__cause__, Terminated | KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

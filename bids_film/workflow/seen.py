@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_film.domain.scan import Scan
-from bids_film.model.header import ModelHeader, hash_file
-from bids_film.training.labels import hash_scan
+from bids_film.model.header import ModelHeader
+from bids_film.training.labels import hash_image, hash_scan
 from bids_film.training.recipe import Recipe, recipe_from_dict
 
 
@@ -27,7 +27,7 @@ class SeenScans:
                 # Models of older versions list label maps by their path alone, and scans without
                 # the hash of their image.
                 known = {"scan": entry} if isinstance(entry, str) else entry
-                if "image_sha256" in known:
+                if known.get("image_sha256"):
                     self._images[known["image_sha256"]] = part
                 else:
                     self._entries.setdefault(known["scan"], []).append((part, known))
@@ -45,7 +45,7 @@ class SeenScans:
         return self._parts[scan.path]
 
     def _find_part(self, scan: Scan) -> str:
-        if self._images and (part := self._images.get(hash_file(scan.path))):
+        if self._images and (part := self._images.get(hash_image(scan))):
             return part
         entries = self._entries.get(scan.relative_path, [])
         content = hash_scan(scan, self._structures) if entries else ""

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from support.tiny_training import draw_batch, make_network, same_weights
 
 from bids_film.domain.errors import InputError
-from bids_film.training import state as state_module
 from bids_film.training.state import Learner, RunState, load_state, save_state
 
 HASH = "this recipe"
@@ -126,11 +125,11 @@ def test_the_file_is_replaced_whole_or_not_at_all(
 ) -> None:
     before = kept.read_bytes()
 
-    def break_off(tensors: object, path: Path, **_: object) -> None:
-        path.write_bytes(b"half a file")
+    def break_off(path: Path, _: bytes) -> int:
+        path.write_text("half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_module, "save_file", break_off)
+    monkeypatch.setattr(Path, "write_bytes", break_off)
     with pytest.raises(OSError, match="No space left"):
         save_state(kept, RunState(recipe_hash=HASH), learner)
     assert kept.read_bytes() == before
