@@ -166,8 +166,11 @@ def _read_description(path: Path) -> dict[str, Any] | None:
     """Read a description; empty where there is none, None where it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        # Not asked again: another task may have written it by now.
+        return {}
     except (OSError, ValueError, RecursionError):
-        return None if path.exists() else {}
+        return None
     return content if isinstance(content, dict) else None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_film.derivatives.dataset import find_container, write_dataset_files
+from bids_film.derivatives.dataset import check_output, find_container, write_dataset_files
 from bids_film.derivatives.names import output_names
 from bids_film.derivatives.nifti import write_labels, write_probabilities
 from bids_film.derivatives.sidecars import write_probabilities_sidecar, write_sidecar
@@ -107,6 +107,23 @@ def test_many_tasks_in_the_same_moment_agree(tmp_path: Path) -> None:
         ".bidsignore",
         "dataset_description.json",
     ]
+
+
+def test_a_description_that_another_task_writes_meanwhile_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bids, output = make_bids(tmp_path / "bids"), tmp_path / "out"
+    read = Path.read_text
+
+    def come_too_late(path: Path, **options: Any) -> str:
+        if path == output / "dataset_description.json" and not path.exists():
+            path.parent.mkdir()
+            path.write_text("{}", encoding="utf-8")
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", come_too_late)
+    assert check_output(output, bids) == {}
 
 
 @pytest.mark.parametrize(
