@@ -22,7 +22,7 @@ from bids_film.inputs.nifti import read_volume
 from bids_film.model.checkpoint import load_checkpoint, save_checkpoint
 from bids_film.training.card import write_card
 from bids_film.training.examples import load_examples
-from bids_film.training.label_maps import check_synthesis, load_label_maps
+from bids_film.training.label_maps import load_label_maps
 from bids_film.training.recipe import Recipe, describe_training, read_recipe
 from bids_film.training.record import (
     list_examples,
@@ -52,7 +52,7 @@ def main() -> None:
     )
     split = split_labelled(options, recipe)
     volumes, cases, listed = read_material(recipe, split.training, split.validation)
-    data = {**header.training["data"], **check_same(listed, header.training["data"])}
+    check_same(listed, header.training["data"])
     agreement = measure_agreement(
         network, cases, header.encoder, header.labels, header.preprocessing
     )
@@ -61,7 +61,7 @@ def main() -> None:
         description=recipe.model.description,
         version=recipe.model.version,
         postprocessing=recipe.postprocessing,
-        training={**header.training, "recipe": describe_training(recipe), "data": data},
+        training={**header.training, "recipe": describe_training(recipe), "data": listed},
         volumes_ml=volumes,
         bfloat16_dice=round(agreement, 5),
     )
@@ -79,7 +79,7 @@ def read_material(
     if recipe.synthesis is not None:
         load = partial(load_label_maps, brain_below=recipe.synthesis.brain_below, read=read_volume)
         sources, others = load(training), load(validation)
-        volumes = measure_label_maps(sources, check_synthesis(recipe)[0].targets)
+        volumes = measure_label_maps(sources, recipe.synthesis.targets)
         listed = {"training": list_label_maps(sources), "validation": list_label_maps(others)}
         return volumes, draw_validation(others or sources, recipe), listed
     examples = load_examples(training, recipe, read=read_volume)
@@ -91,14 +91,13 @@ def read_material(
 
 
 def check_same(
-    listed: dict[str, list[dict[str, Any]]], recorded: Mapping[str, Sequence[Any]]
-) -> dict[str, list[dict[str, Any]]]:
+    listed: Mapping[str, Sequence[Mapping[str, Any]]], recorded: Mapping[str, Sequence[Any]]
+) -> None:
     """Make sure that the scans are those of the training."""
     for part, entries in listed.items():
         before = [e if isinstance(e, str) else e["scan"] for e in recorded[part]]
         if sorted(entry["scan"] for entry in entries) != sorted(before):
             raise ValueError(f"the {part} scans are not those that the model names")
-    return listed
 
 
 if __name__ == "__main__":

@@ -59,9 +59,8 @@ def list_files(
     """
     state = _inspect(folder, root, available, asked)
     if state in (_State.CURRENT, _State.FOREIGN):
-        files = _read(folder, root, asked)
-        if state is _State.FOREIGN and _is_older(folder / DATABASE_FILE, root, asked):
-            files = None
+        older = state is _State.FOREIGN and _is_older(folder / DATABASE_FILE, root, asked)
+        files = None if older else _read(folder, root, asked)
         if files is not None:
             return files
         if state is _State.FOREIGN:

@@ -195,20 +195,23 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
+def _explain_missing(header: str, columns: tuple[str, ...], required: str) -> str:
+    if len(columns) == 1 and ("," in header or ";" in header):
+        return "It looks comma-separated: BIDS tables are tab-separated, save it as such."
+    if required.endswith("_id"):
+        return f"Name the column of labels {required!r}."
+    return "It may be the table of another step than the one that is asked for."
+
+
 def _read_columns(header: str, path: Path, required: str) -> tuple[str, ...]:
     names = [name.strip() for name in header.split("\t")]
     while names and not names[-1]:
         names.pop()
     columns = tuple(required if name.casefold() == required else name for name in names)
     if required not in columns:
-        commas = len(columns) == 1 and ("," in header or ";" in header)
         raise MetadataError(
             f"{path} has no column {required!r}; its columns are: {', '.join(columns)}.",
-            hint="It looks comma-separated: BIDS tables are tab-separated, save it as such."
-            if commas
-            else f"Name the column of labels {required!r}."
-            if required.endswith("_id")
-            else "It may be the table of another step than the one that is asked for.",
+            hint=_explain_missing(header, columns, required),
         )
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.volume import Affine, Grid
+from bids_film.domain.words import name_some
 from bids_film.images.geometry import largest_shift_mm, plan_ras, reorient
 
 _TOLERANCE_MM = 1e-3
 _OUTSIDE = 0.25
 """Share of the structures whose volumes may lie beyond those of the training data."""
-_NAMED = 5
 _DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 _NOT_USED = {
     "implausible": "is implausible and was not used",
@@ -65,12 +65,6 @@ def find_light(checks: Iterable[Check]) -> Verdict:
     """Find the colour of the traffic light: that of the worst check."""
     concerns = list_concerns(checks)
     return concerns[0].verdict if concerns else Verdict.PASSED
-
-
-def name_some(items: Sequence[str]) -> str:
-    """Name the first of many; the page's table marks them all."""
-    rest = len(items) - _NAMED
-    return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_geometry(image: Grid, output: Grid) -> Check:

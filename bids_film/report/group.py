@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import RecordedValue, Segmentation
+from bids_film.domain.words import name_some
 from bids_film.report.cohort import FAR
 from bids_film.report.participant import check_color, name_anchor
 from bids_film.report.templating import plain_environment, read_asset, read_library, write_policy
@@ -184,9 +185,7 @@ def _sum_up(values: Sequence[RecordedValue]) -> str:
         span = f"{low:.4g} to {high:.4g}, median {middle:.4g}" if low < high else f"{low:.4g}"
         return f"{span} {unit}".strip()
     levels = Counter(str(item.value) for item in values).most_common()
-    shown = ", ".join(f"{level} ({count})" for level, count in levels[:_MOST_LEVELS])
-    rest = len(levels) - _MOST_LEVELS
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return name_some([f"{level} ({count})" for level, count in levels], most=_MOST_LEVELS)
 
 
 def _list_columns(page: GroupPage) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ __all__ = [
     "PRESETS",
     "AugmentSettings",
     "Augmentation",
+    "apply_augmentation",
     "apply_intensity",
     "apply_spatial",
     "augment_example",
@@ -134,6 +135,19 @@ def apply_intensity(augmentation: Augmentation, image: Tensor) -> Tensor:
     return image.clamp(0, CEILING) if augmentation.steps else image
 
 
+def apply_augmentation(
+    augmentation: Augmentation,
+    image: Tensor,
+    labels: Tensor,
+    *,
+    patch: Sequence[int],
+    center: Sequence[float],
+) -> tuple[Tensor, Tensor]:
+    """Do all that was drawn, see `apply_spatial` and `apply_intensity`."""
+    image, labels = apply_spatial(augmentation, image, labels, patch=patch, center=center)
+    return apply_intensity(augmentation, image), labels
+
+
 def augment_example(
     image: Tensor,
     labels: Tensor,
@@ -179,8 +193,7 @@ def augment_example(
         )
     middle = center or tuple((size - 1) / 2 for size in spatial)
     augmentation = draw_augmentation(settings, rng, patch)
-    image, labels = apply_spatial(augmentation, image, labels, patch=patch, center=middle)
-    return apply_intensity(augmentation, image), labels
+    return apply_augmentation(augmentation, image, labels, patch=patch, center=middle)
 
 
 def _draw_gamma(settings: AugmentSettings, rng: np.random.Generator, _: int) -> IntensityStep:

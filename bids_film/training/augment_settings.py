@@ -10,9 +10,6 @@ from bids_film.domain.errors import UsageError
 from bids_film.training.settings import check_share
 from bids_film.training.spatial import DeformationSettings, Range
 
-_FEWEST_KNOTS = 2
-"""A curve needs both ends."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentSettings(DeformationSettings):
@@ -83,10 +80,6 @@ class AugmentSettings(DeformationSettings):
         DeformationSettings.__post_init__(self)
         if not set(self.flip_axes) <= {0, 1, 2}:
             raise UsageError(f"flip_axes: expected axes from 0 to 2, got {list(self.flip_axes)}")
-        if self.remap_knots[0] < _FEWEST_KNOTS:
-            raise UsageError(
-                f"remap_knots: expected {_FEWEST_KNOTS} or more, got {list(self.remap_knots)}"
-            )
         for name in ("gamma_inverted", "remap_monotone", "noise_rician", "blur_uneven"):
             check_share(name, getattr(self, name))
 

@@ -93,14 +93,25 @@ def hash_image(scan: Scan) -> str:
     return hash_file(scan.path) if scan.path.is_file() else ""
 
 
-def hash_scan(scan: Scan, structures: Sequence[TargetStructure] = ()) -> str:
+def hash_scan(
+    scan: Scan, structures: Sequence[TargetStructure] = (), *, image: str | None = None
+) -> str:
     """SHA-256 over the hashes of a scan's image and its label files.
 
     A file that is gone by now has none.
+
+    Parameters
+    ----------
+    scan : Scan
+    structures : Sequence[TargetStructure]
+        Of which the labels are.
+    image : str or None
+        What `hash_image` gave, so that the image is not read again.
     """
-    paths = dict.fromkeys([scan.path, *find_labels(scan, structures).values()])
-    hashes = [hash_file(path) for path in paths if path.is_file()]
-    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    labels = dict.fromkeys(find_labels(scan, structures).values())
+    hashes = [hash_image(scan) if image is None else image]
+    hashes += [hash_file(path) for path in labels if path != scan.path and path.is_file()]
+    return hashlib.sha256(" ".join(filter(None, hashes)).encode()).hexdigest()
 
 
 def read_reference(

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from bids_film.domain.scan import Scan
 from bids_film.domain.software import describe_software
-from bids_film.metadata.encoder import Encoder
+from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.model.header import ModelHeader
 from bids_film.training.card import write_card
 from bids_film.training.examples import Example
@@ -116,15 +117,25 @@ def list_examples(
     """List labelled scans with what was known of them and the hashes of their files."""
     return [
         {
-            "scan": example.scan.relative_path,
-            "dataset": example.scan.dataset_root.name,
+            **describe_scan(example.scan, example.values, structures),
             "structures": int(example.annotated.sum()),
-            "values": dict(example.values),
-            "sha256": hash_scan(example.scan, structures),
-            "image_sha256": hash_image(example.scan),
         }
         for example in examples
     ]
+
+
+def describe_scan(
+    scan: Scan, values: MetadataValues, structures: Sequence[TargetStructure]
+) -> dict[str, Any]:
+    """Identify a labelled scan: its name, what is known of it, and the hashes of its files."""
+    image = hash_image(scan)
+    return {
+        "scan": scan.relative_path,
+        "dataset": scan.dataset_root.name,
+        "values": dict(values),
+        "sha256": hash_scan(scan, structures, image=image),
+        "image_sha256": image,
+    }
 
 
 def list_label_maps(sources: Sequence[LabelMap]) -> list[dict[str, Any]]:

@@ -12,19 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bids_film.domain.errors import UsageError
 from bids_film.inference.windows import stack_neighbours
 from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.training.augment import (
     AugmentSettings,
-    apply_intensity,
-    apply_spatial,
+    apply_augmentation,
     draw_augmentation,
 )
 from bids_film.training.examples import Example
 from bids_film.training.recipe import Recipe
 from bids_film.training.settings import MetadataSettings
-from bids_film.training.splits import find_value
+from bids_film.training.splits import check_balance, find_value
 
 Center = tuple[float, ...]
 
@@ -122,8 +120,9 @@ class ExampleSampler:
         reach = augmentation.deformation.find_reach(self.patch)
         image, labels, middle = cut_window(example, reach, center, neighbours=self.neighbours)
         there = image.flatten(1).any(dim=1) if len(example.image) > 1 else None
-        image, labels = apply_spatial(augmentation, image, labels, patch=self.patch, center=middle)
-        image = apply_intensity(augmentation, image)
+        image, labels = apply_augmentation(
+            augmentation, image, labels, patch=self.patch, center=middle
+        )
         if there is not None:
             # What changes intensities makes something of a companion that is missing.
             image *= there.view(-1, *[1] * len(self.patch))
@@ -260,10 +259,6 @@ def find_shares(examples: Sequence[Example], key: str) -> NDArray[np.float64]:
         example.values[key] if key in example.values else find_value(example.scan, key)
         for example in examples
     ]
-    if all(value is None for value in values):
-        raise UsageError(
-            f"[training] balance: no training scan has a value of {key!r}",
-            hint="name one of [metadata] fields, or a column of participants.tsv",
-        )
+    check_balance(values, key)
     counts = Counter(values)
     return np.array([1 / (len(counts) * counts[value]) for value in values])

@@ -23,7 +23,8 @@ _DRAWN_BY_LOGARITHM = (
     "scale", "gamma", "contrast", "noise_std", "resolution_factor", "slice_factor", "isotropic_mm",
     "in_plane_mm", "slice_mm",
 )  # fmt: skip
-_AT_LEAST_ONE = ("elastic_points",)
+_FEWEST = {"elastic_points": 1, "remap_knots": 2}
+"""Least number of what is counted; a curve needs both ends."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +74,9 @@ class DeformationSettings:
                     f"{item.name}: expected two numbers from 0 on, the lower one first, "
                     f"got {list(value)}"
                 )
-            if item.name in _AT_LEAST_ONE and value[0] < 1:
-                raise UsageError(f"{item.name}: expected 1 or more, got {list(value)}")
+            fewest = _FEWEST.get(item.name)
+            if fewest and value[0] < fewest:
+                raise UsageError(f"{item.name}: expected {fewest} or more, got {list(value)}")
             if item.name in _DRAWN_BY_LOGARITHM and not value[0]:
                 raise UsageError(f"{item.name}: expected more than 0, got {list(value)}")
 

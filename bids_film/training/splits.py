@@ -159,6 +159,20 @@ def _choose_validation(shuffled: Sequence[Group], settings: SplitSettings) -> Se
     return shuffled[:count]
 
 
+def check_balance(values: Sequence[object], key: str) -> None:
+    """Refuse to draw the values of a field or column equally often where no scan has any.
+
+    Raises
+    ------
+    UsageError
+    """
+    if all(value is None for value in values):
+        raise UsageError(
+            f"[training] balance: no training scan has a value of {key!r}",
+            hint="name one of [metadata] fields, or a column of participants.tsv",
+        )
+
+
 def _check_column(scans: Sequence[Scan], column: str, where: str) -> None:
     known = {str(key) for scan in scans for source in scan.sources for key in source.values}
     check_key(column, sorted(known), where=where)

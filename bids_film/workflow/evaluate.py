@@ -119,9 +119,9 @@ def _list_part(
 
 def _choose_part(scans: Sequence[Scan], part: str, seen: SeenScans) -> list[Scan]:
     """Choose a part of the split; to the test belongs who was seen in no scan at all."""
-    known = {(scan.dataset_root, scan.participant) for scan in scans if seen.part_of(scan)}
     if part != "test":
         return [scan for scan in scans if seen.part_of(scan) == part]
+    known = {(scan.dataset_root, scan.participant) for scan in scans if seen.part_of(scan)}
     return [scan for scan in scans if (scan.dataset_root, scan.participant) not in known]
 
 

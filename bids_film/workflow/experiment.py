@@ -42,6 +42,7 @@ from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
 from bids_film.workflow.tables import Column, Row, write_table
 from bids_film.workflow.train import (
+    check_training,
     find_memory_mb,
     make_machine,
     print_line,
@@ -81,6 +82,7 @@ def run_experiment(options: Options) -> ExitCode:
     for own in (recipe, *arms.values()):
         check_names((field.name for field in own.metadata_fields), known=_OWN_COLUMNS)
     split = split_labelled(options, recipe)
+    check_training(split.training, recipe)
     part = "test" if split.test else "validation"
     evaluated = split.test or split.validation
     if not evaluated:
@@ -144,10 +146,10 @@ def _train_arm(
         seeded = replace(own, training=replace(own.training, seed=seed))
         model = options.output_dir / arm / f"seed-{seed}" / f"{own.model.name}.safetensors"
         wanted.append((seed, model, seeded))
-    listed = {
-        "training": _list_labelled(split.training, own),
-        "validation": _list_labelled(split.validation, own),
-    }
+    listed: dict[str, list[dict[str, Any]]] = {}
+    if any(model.exists() for _, model, _ in wanted):
+        listed["training"] = _list_labelled(split.training, own)
+        listed["validation"] = _list_labelled(split.validation, own)
     missing = [entry for entry in wanted if not _is_trained(entry[1], entry[2], listed)]
     if missing:
         from bids_film.training.examples import ArrayStore  # noqa: PLC0415 imports torch
@@ -171,24 +173,22 @@ def _is_trained(model: Path, recipe: Recipe, listed: Mapping[str, list[dict[str,
     own = recipe_from_dict(training["recipe"], where=str(model))
     if describe_training(own) != describe_training(recipe):
         return False
+    # Models of older versions do not list the hash of the image by itself.
     keys = ("scan", "dataset", "values", "sha256")
     return all(
-        [{key: entry.get(key) for key in keys} for entry in training["data"][part]] == own_scans
-        for part, own_scans in listed.items()
+        [[entry.get(key) for key in keys] for entry in training["data"][part]]
+        == [[entry[key] for key in keys] for entry in entries]
+        for part, entries in listed.items()
     )
 
 
 def _list_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[dict[str, Any]]:
     """List an arm's scans, as they are now, like the record in a model's file."""
     from bids_film.training.examples import resolve_values  # noqa: PLC0415 imports torch
+    from bids_film.training.record import describe_scan  # noqa: PLC0415
 
     return [
-        {
-            "scan": scan.relative_path,
-            "dataset": scan.dataset_root.name,
-            "values": resolve_values(scan, recipe.metadata_fields),
-            "sha256": hash_scan(scan, recipe.structures),
-        }
+        describe_scan(scan, resolve_values(scan, recipe.metadata_fields), recipe.structures)
         for scan in _keep_labelled(scans, recipe)
     ]
 

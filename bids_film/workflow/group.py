@@ -15,9 +15,10 @@ from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
 from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.words import name_some
 from bids_film.inputs.folders import choose_participants
 from bids_film.inputs.tables import index_rows, read_table
-from bids_film.report.checks import Check, name_some
+from bids_film.report.checks import Check
 from bids_film.report.cohort import COHORT_CHECK, check_cohort
 from bids_film.report.group import GroupPage, render_group
 from bids_film.workflow.folders import read_excluded

@@ -178,10 +178,11 @@ def _needs_page(participant: str, changed: Collection[str], options: Options) ->
 def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> ExitCode:
     failed = len(progress.failed)
     done, left = progress.done - failed, progress.total - progress.done
-    # The first crash ends the run before any page is written.
-    made = f"not all of {pages}" if problem and not failed else str(pages)
+    made = str(pages)
     if failed and options.stop_on_first_crash:
-        made = "no"
+        made = "no"  # the first crash ends the run before any page is written
+    elif problem and not failed:
+        made = f"not all of {pages}"
     parts = f", {left} not finished; no" if left else f"; {made}"
     sys.stdout.write(f"{done} scans done, {failed} failed{parts} reports in {options.output_dir}\n")
     if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from pathlib import Path
 from bids_film.derivatives.names import check_names_differ
 from bids_film.domain.errors import ScanError, UsageError
 from bids_film.domain.scan import MetadataSource, Scan, SourceKind
+from bids_film.domain.words import name_some
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import parse_filters, read_filter_file
+from bids_film.inputs.folders import list_participants
 from bids_film.metadata.encoder import Encoder
 from bids_film.metadata.overrides import (
     Row,
@@ -32,8 +34,6 @@ from bids_film.workflow.fingerprint import explain_run, make_fingerprint
 from bids_film.workflow.job import EngineSettings, ScanJob
 from bids_film.workflow.options import Options
 from bids_film.workflow.state import read_outcome, state_path
-
-_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,36 +209,19 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     rows = read_metadata_file(file) if file else []
     if file and scans:
         _check_metadata_file(file, rows, encoder, scans[0])
-    if file and scans:
-        sys.stderr.writelines(
-            f"note: --metadata-file {file}: {note}\n"
-            for note in _find_unused(rows, encoder, scans[0])
-        )
     return GivenMetadata(options.metadata, file, rows)
 
 
-def _find_unused(rows: Sequence[Row], encoder: Encoder, scan: Scan) -> Iterator[str]:
-    """Say what of a table looks like a mistake: misspelt fields, people that are not there."""
-    known = [key for field in encoder.fields for key in (field.name, *field.keys)]
-    for column in rows[0]:
-        near = difflib.get_close_matches(column, known, n=1, cutoff=0.8)
-        if near and column not in known:
-            yield f"column {column!r} is no field of the model; did you mean {near[0]!r}?"
-    people = dict.fromkeys(row["participant_id"] for row in rows)
-    gone = [person for person in people if not (scan.dataset_root / f"sub-{person}").is_dir()]
-    if gone:
-        more = ", …" if gone[_NAMED:] else ""
-        yield (
-            f"{len(gone)} of {len(people)} participants are not in the dataset: "
-            f"{', '.join(gone[:_NAMED])}{more}"
-        )
-
-
 def _check_metadata_file(path: Path, rows: Sequence[Row], encoder: Encoder, scan: Scan) -> None:
-    """Refuse a table that is about nobody in the scan's dataset, or has no field of the model."""
-    people = {row["participant_id"] for row in rows}
+    """Refuse a table that is about nobody in the scan's dataset, or has no field of the model.
+
+    What else looks like a mistake is noted.
+    """
+    people = dict.fromkeys(row["participant_id"] for row in rows)
     # Nobody in the dataset, not nobody in this run: each task of an array is given the same table.
-    if not any((scan.dataset_root / f"sub-{person}").is_dir() for person in people):
+    there = set(list_participants(scan.dataset_root))
+    gone = [person for person in people if person not in there]
+    if len(gone) == len(people):
         raise UsageError(
             f"--metadata-file {path}: none of its {len(people)} participants is in the dataset",
             hint=f"participant_id is such as {scan.participant} or sub-{scan.participant}",
@@ -251,3 +234,17 @@ def _check_metadata_file(path: Path, rows: Sequence[Row], encoder: Encoder, scan
             f"--metadata-file {path}: no column is a field that the model reads",
             hint=f"its fields: {known}",
         )
+    notes = list(_find_misspelt(rows[0], encoder))
+    if gone:
+        notes.append(
+            f"{len(gone)} of {len(people)} participants are not in the dataset: {name_some(gone)}"
+        )
+    sys.stderr.writelines(f"note: --metadata-file {path}: {note}\n" for note in notes)
+
+
+def _find_misspelt(columns: Iterable[str], encoder: Encoder) -> Iterator[str]:
+    known = [key for field in encoder.fields for key in (field.name, *field.keys)]
+    for column in columns:
+        near = difflib.get_close_matches(column, known, n=1, cutoff=0.8)
+        if near and column not in known:
+            yield f"column {column!r} is no field of the model; did you mean {near[0]!r}?"

@@ -20,7 +20,7 @@ from bids_film.inputs.nifti import header_source, read_volume
 from bids_film.training.labels import find_labelled, find_labels
 from bids_film.training.recipe import Recipe, read_recipe
 from bids_film.training.selection import find_roots, leave_out
-from bids_film.training.splits import Split, find_value, split_scans
+from bids_film.training.splits import Split, check_balance, find_value, split_scans
 from bids_film.workflow.folders import check_folders, read_excluded, run_folder
 from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
@@ -41,6 +41,7 @@ def run_train(options: Options) -> ExitCode:
     """
     recipe = read_own_recipe(options)
     split = split_labelled(options, recipe)
+    check_training(split.training, recipe)
     if not options.dry_run:
         check_writable(options.output_dir)
         model = _train(split, recipe, options)
@@ -74,28 +75,30 @@ def split_labelled(options: Options, recipe: Recipe) -> Split:
     ------
     InputError
         Where no scan has labels, or none those of a structure, or a companion.
-    UsageError
-        Where the training cannot begin with the model that is named, or balance over a column.
     """
     check_folders(options)
     scans, unlabelled = find_labelled_scans(options, recipe)
     if recipe.synthesis is None:
         _check_patterns(scans, recipe)
     split = split_scans(scans, recipe.split, seed=recipe.training.seed)
-    _check_training(split.training, recipe)
     for line in describe_split(split, unlabelled):
         print_line(line)
     return split
 
 
-def _check_training(scans: Sequence[Scan], recipe: Recipe) -> None:
-    """Refuse, before any scan is read, what would be refused once all are."""
+def check_training(scans: Sequence[Scan], recipe: Recipe) -> None:
+    """Refuse, before any scan is read, what would be refused once all are.
+
+    Raises
+    ------
+    UsageError
+        Where the training cannot begin with the model that is named, or balance over a column.
+    ModelFileError
+        Where there is no such model.
+    """
     balance, fields = recipe.training.balance, [item.name for item in recipe.metadata_fields]
-    if balance and balance not in fields and not any(find_value(scan, balance) for scan in scans):
-        raise UsageError(
-            f"[training] balance: no training scan has a value of {balance!r}",
-            hint="name one of [metadata] fields, or a column of participants.tsv",
-        )
+    if balance and balance not in fields:
+        check_balance([find_value(scan, balance) for scan in scans], balance)
     if recipe.training.start_from:
         from bids_film.training.start import load_start  # noqa: PLC0415 imports torch
 
