@@ -12,11 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import UsageError
+from bids_film.domain.sides import find_opposites
 from bids_film.domain.volume import Volume
 from bids_film.images.frame import paste
 from bids_film.images.geometry import restore
 from bids_film.images.resample import resize, resize_argmax
-from bids_film.inference.ensembling import ONCE, Ensemble, check_ensemble, predict_mean
+from bids_film.inference.ensembling import (
+    ONCE,
+    Ensemble,
+    Predict,
+    check_ensemble,
+    mirror,
+    predict_mean,
+)
 from bids_film.inference.memory import keep_memory
 from bids_film.inference.postprocess import postprocess
 from bids_film.inference.prepare import Prepared, prepare_volume
@@ -203,7 +211,9 @@ class Engine:
         )
         box = (slice(None), *(_scale_box(within, prepared) if within else ()))
         image = torch.from_numpy(np.ascontiguousarray(prepared.image[box])).to(self.device)
-        predict = partial(self._predict, network)
+        predict: Predict = partial(self._predict, network)
+        if self.header.postprocessing.mirror:
+            predict = mirror(predict, find_opposites(self.header.labels))
         predicted = predict_mean(predict, image, self._network, self.ensemble)
         result: NDArray[np.float32] = predicted.cpu().numpy()
         if within is None:

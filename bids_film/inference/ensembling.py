@@ -6,7 +6,7 @@ is better calibrated than a single pass, and its entropy tells more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -51,16 +51,36 @@ class Ensemble:
 
 ONCE = Ensemble()
 
+Predict = Callable[[Tensor], Tensor]
+"""Image (channels, X, Y, Z) to probabilities (structures + 1, X, Y, Z)."""
 
-def predict_mean(
-    predict: Callable[[Tensor], Tensor], image: Tensor, network: nn.Module, ensemble: Ensemble
-) -> Tensor:
+
+def mirror(predict: Predict, opposites: Sequence[int]) -> Predict:
+    """Make a prediction that is the mean over an image and its mirror image.
+
+    Parameters
+    ----------
+    predict : Callable
+        Of images in RAS order.
+    opposites : Sequence[int]
+        See `find_opposites`: what the mirror image calls left is right.
+    """
+
+    def predict_both(image: Tensor) -> Tensor:
+        total, mirrored = predict(image), predict(image.flip(1))
+        for own, opposite in enumerate(opposites):
+            total[own] += mirrored[opposite].flip(0)
+        return total.div_(2)
+
+    return predict_both
+
+
+def predict_mean(predict: Predict, image: Tensor, network: nn.Module, ensemble: Ensemble) -> Tensor:
     """Average the probabilities of all passes; the same scan always gives the same.
 
     Parameters
     ----------
     predict : Callable
-        Image to probabilities.
     image : Tensor
         Shape (channels, X, Y, Z).
     network : Module
@@ -81,7 +101,7 @@ def predict_mean(
     return _predict_changed(predict, image, ensemble.passes)
 
 
-def _predict_changed(predict: Callable[[Tensor], Tensor], image: Tensor, passes: int) -> Tensor:
+def _predict_changed(predict: Predict, image: Tensor, passes: int) -> Tensor:
     """Average over changed copies, each voxel over the passes in which it is in the image."""
     total = predict(image).clone()
     count = torch.ones_like(total[:1])

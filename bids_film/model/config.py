@@ -200,11 +200,15 @@ class Postprocessing:
         Names of structures that, with their parts, are one piece each.
     fill_holes : bool
         What structures enclose belongs to the nearest of them.
+    mirror : bool
+        The body is about symmetric: probabilities are the mean over a scan and its mirror image, in
+        which left and right change places. For networks of volumes.
     """
 
     keep_largest_whole: bool = False
     keep_largest: tuple[str, ...] = ()
     fill_holes: bool = False
+    mirror: bool = False
 
     @property
     def description(self) -> str:
@@ -217,4 +221,6 @@ class Postprocessing:
             parts.append(f"of {len(self.keep_largest)} {some} kept the largest piece only")
         if self.fill_holes:
             parts.append("holes within the structures were filled")
+        if self.mirror:
+            parts.append("probabilities were averaged over the scan and its mirror image")
         return ", and ".join(parts)

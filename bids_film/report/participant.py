@@ -18,12 +18,12 @@ from bids_film.domain.segmentation import (
     StructureChange,
     StructureVolume,
 )
+from bids_film.domain.sides import pair_structures
 from bids_film.report.checks import Verdict, find_light, list_concerns
 from bids_film.report.effect import FEW_VOXELS, rank_structures
 from bids_film.report.figures import Tile
 from bids_film.report.methods import choose_references, write_methods
 from bids_film.report.page import ParticipantPage, ScanPage
-from bids_film.report.sides import pair_structures
 from bids_film.report.templating import (
     make_environment,
     pack_viewer,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Volume
 from bids_film.domain.words import name_some
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
-from bids_film.report.sides import pair_structures
 from bids_film.report.stage import Stage
 
 _ASYMMETRIC = 0.2

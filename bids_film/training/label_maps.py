@@ -168,7 +168,7 @@ class SynthesisSampler:
         vector, known = self.mask.encode(told, rng)
         return Patch(
             image=drawn.image,
-            labels=drawn.labels,
+            labels=drawn.labels if drawn.shares is None else drawn.shares,
             annotated=torch.ones(len(self.settings.targets), dtype=torch.bool),
             vector=vector,
             known=known,

@@ -1,7 +1,9 @@
-"""From label values to intensities: partial volume and texture."""
+"""From label values to intensities, partial volume and texture, and to shares of structures."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -54,6 +56,34 @@ def paint(
     grain = _draw_grain(shape, contrast.grain, seed).reshape(-1)
     image.addcmul_(contrast.spreads.index_select(0, tissue), grain)
     return tissue.view(shape), image.view(shape)
+
+
+def find_shares(label_map: Tensor, located: Tensor, channels: Tensor, *, scale: float) -> Tensor:
+    """Find how much of every voxel of a scan each structure takes.
+
+    Parameters
+    ----------
+    label_map, located, scale
+        As for `paint`.
+    channels : Tensor
+        int64 channel of each value of the label map.
+
+    Returns
+    -------
+    Tensor
+        float32, shape (highest channel + 1, *patch): of the voxels of the label map that one of the
+        scan's covers, those of the channel.
+    """
+    spatial, side = located.shape[1:], max(1, round(scale / 2) + 1)
+    corner = flat_index(located, label_map.shape, reach=side - 1)
+    values = label_map.reshape(-1)
+    shares = torch.zeros(int(channels.max()) + 1, corner.numel())
+    part = torch.full((1, corner.numel()), 1 / side**3)
+    for steps in itertools.product(range(side), repeat=len(spatial)):
+        offset = sum(map(math.prod, zip(steps, label_map.stride(), strict=True)))
+        own = channels.index_select(0, values.index_select(0, corner + offset).int())
+        shares.scatter_add_(0, own[None], part)
+    return shares.view(-1, *spatial)
 
 
 def _draw_grain(shape: Sequence[int], grain: int, seed: int) -> Tensor:

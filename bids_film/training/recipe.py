@@ -18,6 +18,7 @@ from bids_film.training.augment import PRESETS, AugmentSettings
 from bids_film.training.experiment_settings import ExperimentSettings
 from bids_film.training.recipe_checks import (
     check_axes,
+    check_mirror,
     check_patch,
     check_slices,
     check_structures,
@@ -86,6 +87,7 @@ class Recipe:
         check_patch(self.preprocessing, self.network_config)
         check_axes(self.augmentation, self.network.dimensions)
         check_slices(self.data, self.network)
+        check_mirror(self.postprocessing, self.network_config, self.label_table)
         for name in self.postprocessing.keep_largest:
             names = [target.name for target in self.structures]
             check_key(name, names, where="[postprocessing] keep_largest")
@@ -184,7 +186,7 @@ def recipe_from_dict(content: Mapping[str, Any], *, where: str = "recipe") -> Re
         As for `read_recipe`; the message starts with ``where``.
     """
     try:
-        return from_mapping(Recipe, _apply_targets(_apply_preset(content)), where=where)
+        return from_mapping(Recipe, _apply_to_synthesis(_apply_preset(content)), where=where)
     except (UsageError, MetadataError) as problem:
         if problem.message.startswith(where):
             raise
@@ -221,8 +223,8 @@ def _apply_preset(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**content, "augmentation": {**_to_plain(PRESETS[str(preset)]), **own}}
 
 
-def _apply_targets(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the synthesis which values of the label maps make up each structure."""
+def _apply_to_synthesis(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell the synthesis which values of the label maps make up each structure, and how softly."""
     section, structures = content.get("synthesis"), content.get("structures")
     if not isinstance(section, Mapping) or not isinstance(structures, list | tuple):
         return content
@@ -236,7 +238,11 @@ def _apply_targets(content: Mapping[str, Any]) -> Mapping[str, Any]:
             "[synthesis] targets: other values than the structures' source_labels",
             hint="leave targets out, and give source_labels in each [[structures]]",
         )
-    return {**content, "synthesis": {**section, "targets": targets}}
+    data = content.get("data")
+    soft = data.get("soft_labels", False) if isinstance(data, Mapping) else False
+    if section.get("soft_labels", soft) != soft:
+        raise UsageError("[synthesis] soft_labels: give it in [data]")
+    return {**content, "synthesis": {**section, "targets": targets, "soft_labels": soft}}
 
 
 def _to_plain(value: Any) -> Any:

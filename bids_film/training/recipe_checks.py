@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from bids_film.domain.errors import UsageError
+from bids_film.domain.labels import LabelTable
 from bids_film.domain.patterns import check_pattern
 from bids_film.domain.records import check_key
-from bids_film.model.config import NetworkConfig, Preprocessing
+from bids_film.domain.sides import pair_structures, split_side
+from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.training.augment_settings import AugmentSettings
 from bids_film.training.settings import DataSettings, NetworkSettings, TargetStructure
 
@@ -93,6 +95,22 @@ def check_slices(data: DataSettings, network: NetworkSettings) -> None:
         raise UsageError(
             "[data] labelled_slices_only: only a network of 2 dimensions takes single slices"
         )
+
+
+def check_mirror(
+    postprocessing: Postprocessing, network: NetworkConfig, labels: LabelTable
+) -> None:
+    """Refuse mirror images of slices, and those in which a structure has no other side."""
+    if not postprocessing.mirror:
+        return
+    if network.dimensions != 3:  # noqa: PLR2004 (volumes)
+        raise UsageError("[postprocessing] mirror: only a network of 3 dimensions knows its sides")
+    for name, members in pair_structures(labels.structures).items():
+        if len(members) == 1 and split_side(name)[0]:
+            raise UsageError(
+                f"[postprocessing] mirror: structure {name!r} has no other side among the "
+                f"[[structures]]"
+            )
 
 
 def check_axes(augmentation: AugmentSettings, dimensions: int) -> None:

@@ -66,7 +66,8 @@ class DataSettings:
         nor evaluated.
     soft_labels : bool
         Learn shares from 0 to 1: label files without ``values`` may hold them, and what lies
-        between voxels after resampling and augmentation is kept (SoftSeg).
+        between voxels after resampling and augmentation is kept (SoftSeg); of synthetic scans, what
+        a voxel covers of several of the label map's.
     drop_companion : float
         With [preprocessing] companions: how often each is withheld, so that the network learns to
         do without.

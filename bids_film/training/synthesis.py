@@ -32,7 +32,7 @@ from bids_film.training.field_of_view import (
     strip_weights,
 )
 from bids_film.training.intensity import Gamma
-from bids_film.training.painting import paint
+from bids_film.training.painting import find_shares, paint
 from bids_film.training.separable import smooth_field
 from bids_film.training.spatial import Deformation, draw_deformation, draw_log, locate_sources
 from bids_film.training.synthesis_settings import SynthesisSettings
@@ -51,6 +51,9 @@ class SyntheticScan:
         float32, about 0 to 1, shape (1, *patch).
     labels : Tensor
         int64 channel of the structure (0: none), shape (*patch).
+    shares : Tensor or None
+        float32 share of each channel, background first, shape (structures + 1, *patch); None where
+        the settings do not ask for it.
     metadata : Mapping[str, str | float]
         SkullStripped "true" or "false", InPlaneVoxelSize and SliceSpacing in mm; suffix where the
         contrast is like that of a sequence, and its times, angle and field strength where it was
@@ -60,6 +63,7 @@ class SyntheticScan:
     image: Tensor
     labels: Tensor
     metadata: Mapping[str, str | float]
+    shares: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,20 +225,28 @@ def synthesise(
     tissue, image = paint(label_map, located, plan.contrast, scale=scale, seed=plan.seed)
     image *= smooth_field(plan.bias, patch).exp_()
     image = acquire(image, plan.acquisition, spacing_mm=spacing_mm, seed=plan.seed + 1).abs_()
-    targets = _target_table(settings, head.values, mirrored=plan.mirrored)[tissue]
+    channels = _target_table(settings, head.values, mirrored=plan.mirrored)
+    targets = channels[tissue]
+    shares = (
+        find_shares(label_map, located, channels, scale=scale) if settings.soft_labels else None
+    )
     weights = _visible(tissue, located, plan, settings)
     if weights is not None:
         image *= weights
-        targets *= weights > 0.5  # noqa: PLR2004 - the mask's border
+        left = weights > 0.5  # noqa: PLR2004 - the mask's border
+        targets *= left
+        shares = _keep_share(shares, left)
     if plan.dark_below > 0:
         image *= (image > plan.dark_below) | (tissue != 0)
     if plan.cropped:
         limits = draw_limits(find_box(targets > 0), patch, rng, spacing_mm=spacing_mm)
-        image, targets = _keep(image, limits), _keep(targets, limits)
+        inside = torch.zeros(image.shape, dtype=torch.bool)
+        inside[limits] = True
+        image, targets, shares = image * inside, targets * inside, _keep_share(shares, inside)
     image = _normalise(image)
     if plan.gamma is not None:
         image = plan.gamma(image).clamp_(0, CEILING)
-    return SyntheticScan(image=image[None], labels=targets, metadata=_describe(plan))
+    return SyntheticScan(image=image[None], labels=targets, shares=shares, metadata=_describe(plan))
 
 
 def _visible(
@@ -262,10 +274,12 @@ def _target_table(settings: SynthesisSettings, values: int, *, mirrored: bool) -
     return channel
 
 
-def _keep(data: Tensor, limits: tuple[slice, ...]) -> Tensor:
-    kept = torch.zeros_like(data)
-    kept[limits] = data[limits]
-    return kept
+def _keep_share(shares: Tensor | None, kept: Tensor) -> Tensor | None:
+    """Give what is not kept to background, the first channel."""
+    if shares is not None:
+        shares *= kept
+        shares[0] += ~kept
+    return shares
 
 
 def _normalise(image: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class SynthesisSettings(DeformationSettings):
     ----------
     targets : Mapping[str, tuple[int, ...]]
         Structure to the values of the label map that make it up; channel 1 is the first.
+    soft_labels : bool
+        Learn each structure's share of a voxel instead of what lies in its middle.
     sides : tuple[tuple[int, int], ...]
         Left and right values: they share an intensity, and a mirrored head exchanges them.
     tissues : Mapping[str, tuple[int, ...]]
@@ -108,6 +110,7 @@ class SynthesisSettings(DeformationSettings):
     elastic_strength: Range = (0.02, 0.14)
     elastic_points: tuple[int, int] = (4, 9)
     targets: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: BRAIN_TARGETS)
+    soft_labels: bool = False
     sides: tuple[tuple[int, int], ...] = SIDES
     tissues: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: TISSUES)
     contrasts: Mapping[str, Mapping[str, Range]] = field(default_factory=lambda: CONTRASTS)

@@ -12,6 +12,7 @@ from support.tiny_models import ENCODER, make_header
 from support.volumes import list_orders, make_grid, make_volume, store_otherwise, turn
 
 from bids_film.domain.errors import ModelFileError, ScanError, UsageError
+from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.volume import Volume
 from bids_film.inference.engine import Engine, find_device, find_precision
 from bids_film.inference.ensembling import Ensemble
@@ -56,6 +57,29 @@ def make_engine(
     header = make_header(dimensions=dimensions, preprocessing=preprocessing)
     header = replace(header, postprocessing=postprocessing or Postprocessing())
     return Engine(header, make_network(header), device=CPU, precision=precision)
+
+
+def test_with_mirror_a_mirrored_scan_gets_the_mirrored_labels_of_the_other_side() -> None:
+    sides = [
+        Structure(index=index, name=name, abbreviation=name[0], color="#000000")
+        for index, name in ((4, "Left-Half"), (9, "Right-Half"))
+    ]
+    plain = make_engine()
+    header = replace(
+        plain.header,
+        labels=LabelTable(structures=tuple(sides)),
+        postprocessing=Postprocessing(mirror=True),
+    )
+    engine = Engine(header, make_network(header), device=CPU, precision="fp32")
+    volume = make_volume((12, 9, 8), np.eye(4))
+    mirrored = replace(volume, data=volume.data[::-1].copy())
+    one, other = (engine.predict(each, SIEMENS).labels for each in (volume, mirrored))
+    exchanged = np.array([0, 0, 0, 0, 9, 0, 0, 0, 0, 4])[one][::-1]
+    np.testing.assert_array_equal(other, exchanged)
+    assert {4, 9} <= set(np.unique(one))
+    # Which the network by itself does not.
+    alone, back = (plain.predict(each, SIEMENS).labels for each in (volume, mirrored))
+    assert (np.asarray(alone)[::-1] != back).any()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bids_film.domain.errors import UsageError
-from bids_film.inference.ensembling import ONCE, Ensemble, check_ensemble, predict_mean
+from bids_film.inference.ensembling import ONCE, Ensemble, check_ensemble, mirror, predict_mean
 
 NO_DROPOUT = nn.Conv3d(1, 2, 1)
 
@@ -52,6 +52,19 @@ def test_passes_over_changed_copies_differ_and_the_first_is_the_scan_as_it_is() 
     assert len(seen) == 5
     assert torch.equal(seen[0], image)
     assert all(not torch.equal(one, image) for one in seen[1:])
+
+
+def test_mirror_images_are_answered_alike_with_their_sides_exchanged() -> None:
+    opposites = (0, 2, 1, 3)
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Softmax(dim=1))
+    image = draw_image()
+    with torch.no_grad():
+        predict = mirror(lambda x: network(x[None])[0], opposites)
+        found, mirrored = predict(image), predict(image.flip(1))
+        plain = network(image[None])[0]
+    torch.testing.assert_close(mirrored, found[list(opposites)].flip(1))
+    torch.testing.assert_close(found.sum(dim=0), torch.ones(image.shape[1:]))
+    assert not torch.allclose(found, plain)
 
 
 @pytest.mark.parametrize("kind", ["augment", "dropout"])

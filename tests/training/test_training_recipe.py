@@ -103,6 +103,7 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("structures", [make_structure(part_of="spine")], "unknown key 'spine'"),
         ("structures", [make_structure(abbreviation="S-C")], "letters and digits"),
         ("synthesis", {}, "source_labels are needed"),
+        ("postprocessing", {"mirrored": True}, "did you mean 'mirror'"),
         ("training", {"seed": -1}, "seed: expected 0 or more"),
         ("training", {"weight_decay": -1.0}, "weight_decay: expected 0 or more"),
         ("training", {"batch_size": 4, "accumulate": 3}, "a divisor of batch_size = 4"),
@@ -162,6 +163,30 @@ def test_synthesis_takes_its_targets_from_the_structures() -> None:
     recipe = make_recipe(structures=structures, synthesis={})
     assert recipe.synthesis is not None
     assert dict(recipe.synthesis.targets) == {"spinal cord": (3, 42), "b": (2, 41)}
+
+
+def test_synthesis_is_as_soft_as_the_data() -> None:
+    sections = {"structures": [make_structure(source_labels=[3], labels="")], "synthesis": {}}
+    for soft in (True, False):
+        recipe = make_recipe(data={"soft_labels": soft}, **sections)
+        assert recipe.synthesis is not None
+        assert recipe.synthesis.soft_labels == soft
+    with pytest.raises(UsageError, match=r"give it in \[data\]"):
+        make_recipe(**{**sections, "synthesis": {"soft_labels": True}})
+
+
+def test_a_mirror_image_of_slices_or_of_one_side_alone_is_refused() -> None:
+    left, right = (
+        make_structure(name=name, index=index, abbreviation=name[0].upper())
+        for index, name in enumerate(("left half", "right half"), start=1)
+    )
+    settings = {"postprocessing": {"mirror": True}}
+    assert make_recipe(structures=[left, right], **settings).postprocessing.mirror
+    with pytest.raises(UsageError, match="'left half' has no other side"):
+        make_recipe(structures=[left, make_structure(index=3)], **settings)
+    slices = {"network": {"dimensions": 2}, "preprocessing": {"patch": [96, 96]}}
+    with pytest.raises(UsageError, match="3 dimensions knows its sides"):
+        make_recipe(structures=[left, right], **settings, **slices)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,31 @@ def draw(
     )
 
 
+@pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.0, 3.0])
+def test_shares_are_those_of_the_same_scan_and_add_up_to_one(
+    head: torch.Tensor, spacing_mm: float
+) -> None:
+    for seed in range(6):
+        plain, soft = (
+            draw(head, seed, SynthesisSettings(soft_labels=wanted), spacing_mm)
+            for wanted in (False, True)
+        )
+        assert plain.shares is None
+        assert torch.equal(plain.image, soft.image)
+        assert torch.equal(plain.labels, soft.labels)
+        assert soft.shares is not None
+        assert soft.shares.shape == (len(BRAIN_TARGETS) + 1, *PATCH)
+        torch.testing.assert_close(soft.shares.sum(dim=0), torch.ones(PATCH))
+        # What lies in a voxel's middle has most of it but on borders, and some of it everywhere.
+        middle = soft.shares.gather(0, soft.labels[None])
+        assert (middle > 0).all()
+        assert middle.mean() > 0.75
+        if spacing_mm == 1.0:
+            assert torch.equal(middle, torch.ones_like(middle))
+        else:
+            assert middle.mean() < 1
+
+
 @pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.0, 4.0])
 def test_a_scan_has_the_patch_s_shape_and_sound_values(
     head: torch.Tensor, spacing_mm: float

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bids_film.domain.labels import Structure
+from bids_film.domain.labels import LabelTable, Structure
 
 Side = Literal["left", "right", ""]
 _SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
@@ -47,3 +47,16 @@ def pair_structures(structures: Sequence[Structure]) -> dict[str, tuple[Member, 
         else:
             pairs |= {member.structure.name: (member,) for member in members}
     return pairs
+
+
+def find_opposites(labels: LabelTable) -> tuple[int, ...]:
+    """Find, for each output channel, the one that holds the same structure of the other side.
+
+    Background, and what has no other side, is its own.
+    """
+    opposites = list(range(len(labels) + 1))
+    for members in pair_structures(labels.structures).values():
+        places = [member.place + 1 for member in members]
+        for own, other in zip(places, reversed(places), strict=True):
+            opposites[own] = other
+    return tuple(opposites)

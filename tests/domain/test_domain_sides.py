@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.sides import find_opposites, pair_structures, split_side
+
+
+def make_table(*names: str) -> LabelTable:
+    return LabelTable(
+        structures=tuple(
+            Structure(index=10 * number, name=name, abbreviation=f"S{number}", color="#000000")
+            for number, name in enumerate(names, start=1)
+        )
+    )
+
+
+BRAIN = make_table(
+    "Right-Thalamus", "Left-Cerebral-Cortex", "Brain-Stem", "Left-Thalamus", "CSF",
+    "Right-Cerebral-Cortex", "left amygdala",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("left thalamus", ("left", "thalamus")),
+        ("Right-Cerebral-Cortex", ("right", "Cerebral-Cortex")),
+        ("hippocampus (left)", ("left", "hippocampus ()")),
+        ("Brain-Stem", ("", "Brain-Stem")),
+        ("cleft", ("", "cleft")),
+        ("left", ("", "left")),
+    ],
+)
+def test_a_side_is_a_word_of_its_own_beside_others(name: str, found: tuple[str, str]) -> None:
+    assert split_side(name) == found
+
+
+def test_pairs_keep_the_places_of_both_sides_left_first_and_singles_their_names() -> None:
+    pairs = pair_structures(BRAIN.structures)
+    assert {name: [(m.place, m.side) for m in members] for name, members in pairs.items()} == {
+        "Thalamus": [(3, "left"), (0, "right")],
+        "Cerebral-Cortex": [(1, "left"), (5, "right")],
+        "Brain-Stem": [(2, "")],
+        "CSF": [(4, "")],
+        "left amygdala": [(6, "left")],
+    }
+    members = [member for pair in pairs.values() for member in pair]
+    assert all(BRAIN.structures[member.place] is member.structure for member in members)
+
+
+def test_opposites_exchange_the_sides_and_leave_all_else() -> None:
+    opposites = find_opposites(BRAIN)
+    assert opposites == (0, 4, 6, 3, 1, 5, 2, 7)
+    assert [opposites[other] for other in opposites] == list(range(8))
