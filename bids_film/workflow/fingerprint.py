@@ -14,6 +14,9 @@ from bids_film.model.header import hash_file
 from bids_film.workflow.job import OutputFile, ScanOutcome
 from bids_film.workflow.options import Options
 
+_NAMED = ("metadata", "options")
+"""Parts of which is said what of them changed."""
+
 
 def make_fingerprint(
     scan: Scan,
@@ -60,7 +63,10 @@ def explain_run(
     if outcome.failed:
         return f"failed before: {outcome.message}"
     before = outcome.fingerprint
-    changed = [key for key in {**fingerprint, **before} if before.get(key) != fingerprint.get(key)]
+    changed = [
+        f"{key}{_name_parts(before.get(key, {}), fingerprint[key]) if key in _NAMED else ''}"
+        for key in _find_changed(before, fingerprint)
+    ]
     if changed:
         return f"changed since: {', '.join(changed)}"
     reasons = (_explain_output(output, output_dir) for output in outcome.outputs)
@@ -76,6 +82,21 @@ def describe_output(path: Path, output_dir: Path) -> OutputFile:
         mtime_ns=status.st_mtime_ns,
         sha256=hash_file(path),
     )
+
+
+def _find_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**now, **before} if before.get(key) != now.get(key)]
+
+
+def _name_parts(before: object, now: object) -> str:
+    """Name what of a part changed, in brackets: which options, or which metadata fields."""
+    changed = _find_changed(_index(before), _index(now))
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+def _index(part: Any) -> Mapping[str, Any]:
+    # A field comes first, then its value and where that was found.
+    return part if isinstance(part, Mapping) else {field: found for field, *found in part}
 
 
 def _explain_output(output: OutputFile, output_dir: Path) -> str:

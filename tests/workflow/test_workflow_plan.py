@@ -125,8 +125,8 @@ def change_nothing_but_force(options: Options) -> Options:
     [
         (change_input, "changed since: input"),
         (change_model, "changed since: model"),
-        (change_metadata, "changed since: metadata"),
-        (change_option, "changed since: options"),
+        (change_metadata, "changed since: metadata (MagneticFieldStrength)"),
+        (change_option, "changed since: options (save_probabilities)"),
         (change_output, "output is gone: sub-x_dseg.nii.gz"),
         (damage_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
         (truncate_output, "output is no longer what was written: sub-x_dseg.nii.gz"),
