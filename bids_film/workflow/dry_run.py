@@ -15,20 +15,22 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     """Describe each scan: what would be done, and each metadata value with where it was found."""
     header = plan.header
     yield f"model {header.name} {header.version} ({plan.model})"
+    failing = 0
     for scan in plan.scans:
-        yield from _describe_scan(scan)
+        problem = _find_problem(scan.job) if scan.reason else ""
+        failing += bool(problem)
+        yield from _describe_scan(scan, problem)
     pending, total = len(plan.pending), len(plan.scans)
     participants = len(plan.participants)
     yield (
-        f"{pending} of {total} scans of {participants} participants would be segmented, "
-        f"{total - pending} are up to date"
+        f"{pending - failing} of {total} scans of {participants} participants would be segmented, "
+        f"{f'{failing} would fail, ' if failing else ''}{total - pending} are up to date"
     )
 
 
-def _describe_scan(plan: ScanPlan) -> Iterator[str]:
+def _describe_scan(plan: ScanPlan, problem: str) -> Iterator[str]:
     action = f"would be segmented ({plan.reason})" if plan.reason else "is up to date"
     yield f"{plan.job.scan.relative_path} {action}"
-    problem = _find_problem(plan.job) if plan.reason else ""
     if problem:
         yield f"    would fail: {problem}"
     width = max((len(value.field) for value in plan.job.values), default=0)

@@ -256,6 +256,7 @@ def test_a_dry_run_foretells_a_broken_sidecar(options: Options) -> None:
     (options.bids_dir / "sub-02/anat/sub-02_T1w.json").write_text("{,}", encoding="utf-8")
     text = "\n".join(describe_plan(make_plan(options)))
     assert text.count("would fail: sub-02/anat/sub-02_T1w.json is not valid JSON") == 1
+    assert "2 of 3 scans of 3 participants would be segmented, 1 would fail, 0 are up" in text
 
 
 def test_a_dry_run_tells_each_value_and_where_it_was_found(options: Options) -> None:
