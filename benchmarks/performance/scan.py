@@ -6,12 +6,8 @@ python -m benchmarks.performance.scan SCAN.nii.gz [--model NAME] [--threads N] [
 from __future__ import annotations
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
-import torch
-
-from benchmarks.performance.networks import load_network, run_network
 from benchmarks.performance.timing import (
     Row,
     find_peak_mb,
@@ -36,9 +32,6 @@ def main() -> None:
     encoded = engine.header.encoder.encode({})
     volume = read_volume(arguments.scan)
     prepared = engine.prepare(volume)
-    image = torch.from_numpy(prepared.image)
-    header, network = load_network(arguments.model)
-    run = partial(run_network, header, network, image, precision=engine.precision)
     found = engine.predict(prepared, encoded)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.nii.gz"
@@ -49,7 +42,7 @@ def main() -> None:
 
         parts = {
             "read and decode": lambda: read_volume(arguments.scan),
-            "network": run,
+            "network": lambda: engine.compute(prepared, encoded),
             "encode and write": lambda: write_labels(path, found.labels, volume.grid),
         }
         seconds = {name: take_best(call) for name, call in parts.items()}
@@ -63,7 +56,7 @@ def main() -> None:
     ]
     size = " × ".join(map(str, volume.grid.shape))
     spacing = " × ".join(f"{length:.3g}" for length in volume.grid.spacing_mm)
-    inside = " × ".join(map(str, image.shape[1:]))
+    inside = " × ".join(map(str, prepared.image.shape[1:]))
     title = (
         f"A scan of {size} voxels of {spacing} mm; {arguments.model} sees it as {inside}, in "
         f"{engine.precision}"

@@ -186,7 +186,7 @@ class Engine:
             Where the image has no contrast.
         """
         prepared = volume if isinstance(volume, Prepared) else self.prepare(volume)
-        predicted = self._run(prepared, encoded, within)
+        predicted = self.compute(prepared, encoded, within)
         channels = resize_argmax(predicted, prepared.frame.shape, threads=torch.get_num_threads())
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
@@ -205,7 +205,18 @@ class Engine:
         )
 
     @torch.inference_mode()
-    def _run(self, prepared: Prepared, encoded: Encoded, within: Box | None) -> NDArray[np.float32]:
+    def compute(
+        self, prepared: Prepared, encoded: Encoded, within: Box | None = None
+    ) -> NDArray[np.float32]:
+        """Compute probabilities in the network's space, float32, shape (structures + 1, X, Y, Z).
+
+        Parameters
+        ----------
+        prepared : Prepared
+        encoded : Encoded
+        within : Box or None
+            As for `predict`.
+        """
         network = fix_metadata(
             self._network, encoded, self.header.labels, bfloat16=self.precision == "bf16"
         )
