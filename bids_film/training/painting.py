@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,10 +15,36 @@ from bids_film.training.separable import acquisition_matrices, apply_matrices
 from bids_film.training.spatial import flat_index
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Painted:
+    """A scan without what a scanner does to it, and what lies in its voxels.
+
+    Attributes
+    ----------
+    image : Tensor
+        float32, shape (*patch).
+    tissue : Tensor
+        int32 value of the label map in each voxel's middle, shape (*patch).
+    shares : Tensor or None
+        float32 share of each channel in each voxel, shape (channels, *patch); None where no
+        channels were given.
+    """
+
+    image: Tensor
+    tissue: Tensor
+    shares: Tensor | None = None
+
+
 def paint(
-    label_map: Tensor, located: Tensor, contrast: Contrast, *, scale: float, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Give every voxel of a scan the intensity of its tissue.
+    label_map: Tensor,
+    located: Tensor,
+    contrast: Contrast,
+    *,
+    scale: float,
+    seed: int,
+    channels: Tensor | None = None,
+) -> Painted:
+    """Give every voxel of a scan the intensity of its tissues.
 
     Parameters
     ----------
@@ -28,62 +55,33 @@ def paint(
         goes on.
     contrast : Contrast
     scale : float
-        Size of the scan's voxels relative to those of the map.
+        Size of the scan's voxels relative to those of the map: about so many of the map, along each
+        axis, are averaged.
     seed : int
         Of the texture.
-
-    Returns
-    -------
-    tissue : Tensor
-        int32 value of the label map, shape (*patch).
-    image : Tensor
-        float32, shape (*patch).
+    channels : Tensor, optional
+        int64 channel of each value of the label map, where shares are wanted.
     """
-    shape = located.shape[1:]
-    flat, means = label_map.reshape(-1), contrast.means
+    shape, flat, means = located.shape[1:], label_map.reshape(-1), contrast.means
     tissue = flat.index_select(0, flat_index(located, label_map.shape)).to(torch.int32)
-    image = means.index_select(0, tissue)
-    reach = round(scale / 2)
-    if reach > 0:
-        # The voxel's middle and two opposite corners, then a blur, look like all eight corners and
-        # take a third of the time.
-        corner = flat_index(located, label_map.shape, reach=reach)
-        across = reach * sum(label_map.stride())
-        for index in (corner, corner + across):
-            values = flat.index_select(0, index).to(torch.int32)
-            image.add_(means.index_select(0, values), alpha=0.5)
-        image /= 2
+    side = max(1, round(scale / 2) + 1)
+    corner = flat_index(located, label_map.shape, reach=side - 1)
+    image = torch.zeros(corner.numel())
+    shares = None if channels is None else torch.zeros(int(channels.max()) + 1, corner.numel())
+    part = torch.full((1, corner.numel()), 1 / side**3)
+    for steps in itertools.product(range(side), repeat=len(shape)):
+        offset = sum(map(math.prod, zip(steps, label_map.stride(), strict=True)))
+        values = flat.index_select(0, corner + offset).to(torch.int32)
+        image.add_(means.index_select(0, values), alpha=1 / side**3)
+        if shares is not None and channels is not None:
+            shares.scatter_add_(0, channels.index_select(0, values)[None], part)
     grain = _draw_grain(shape, contrast.grain, seed).reshape(-1)
     image.addcmul_(contrast.spreads.index_select(0, tissue), grain)
-    return tissue.view(shape), image.view(shape)
-
-
-def find_shares(label_map: Tensor, located: Tensor, channels: Tensor, *, scale: float) -> Tensor:
-    """Find how much of every voxel of a scan each structure takes.
-
-    Parameters
-    ----------
-    label_map, located, scale
-        As for `paint`.
-    channels : Tensor
-        int64 channel of each value of the label map.
-
-    Returns
-    -------
-    Tensor
-        float32, shape (highest channel + 1, *patch): of the voxels of the label map that one of the
-        scan's covers, those of the channel.
-    """
-    spatial, side = located.shape[1:], max(1, round(scale / 2) + 1)
-    corner = flat_index(located, label_map.shape, reach=side - 1)
-    values = label_map.reshape(-1)
-    shares = torch.zeros(int(channels.max()) + 1, corner.numel())
-    part = torch.full((1, corner.numel()), 1 / side**3)
-    for steps in itertools.product(range(side), repeat=len(spatial)):
-        offset = sum(map(math.prod, zip(steps, label_map.stride(), strict=True)))
-        own = channels.index_select(0, values.index_select(0, corner + offset).int())
-        shares.scatter_add_(0, own[None], part)
-    return shares.view(-1, *spatial)
+    return Painted(
+        image=image.view(shape),
+        tissue=tissue.view(shape),
+        shares=None if shares is None else shares.view(-1, *shape),
+    )
 
 
 def _draw_grain(shape: Sequence[int], grain: int, seed: int) -> Tensor:

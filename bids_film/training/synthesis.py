@@ -32,7 +32,7 @@ from bids_film.training.field_of_view import (
     strip_weights,
 )
 from bids_film.training.intensity import Gamma
-from bids_film.training.painting import find_shares, paint
+from bids_film.training.painting import paint
 from bids_film.training.separable import smooth_field
 from bids_film.training.spatial import Deformation, draw_deformation, draw_log, locate_sources
 from bids_film.training.synthesis_settings import SynthesisSettings
@@ -222,14 +222,19 @@ def synthesise(
     plan = draw_scan(settings, rng, patch=patch, spacing_mm=spacing_mm, head=head)
     scale = spacing_mm / source_spacing_mm
     located = locate_sources(plan.deformation, patch, center=plan.center, scale=scale)
-    tissue, image = paint(label_map, located, plan.contrast, scale=scale, seed=plan.seed)
+    channels = _target_table(settings, head.values, mirrored=plan.mirrored)
+    painted = paint(
+        label_map,
+        located,
+        plan.contrast,
+        scale=scale,
+        seed=plan.seed,
+        channels=channels if settings.soft_labels else None,
+    )
+    image, tissue, shares = painted.image, painted.tissue, painted.shares
     image *= smooth_field(plan.bias, patch).exp_()
     image = acquire(image, plan.acquisition, spacing_mm=spacing_mm, seed=plan.seed + 1).abs_()
-    channels = _target_table(settings, head.values, mirrored=plan.mirrored)
     targets = channels[tissue]
-    shares = (
-        find_shares(label_map, located, channels, scale=scale) if settings.soft_labels else None
-    )
     weights = _visible(tissue, located, plan, settings)
     if weights is not None:
         image *= weights
