@@ -29,10 +29,10 @@ from bids_film.domain.errors import (
 from bids_film.domain.scan import MetadataSource, SourceKind
 from bids_film.inputs.filters import read_filter_file
 from bids_film.inputs.folders import check_dataset
+from bids_film.inputs.metadata_file import metadata_file_source, read_metadata_file
 from bids_film.inputs.nifti import check_image, header_source, read_volume
 from bids_film.inputs.tables import index_rows, read_json, read_table
 from bids_film.metadata.catalogue import CATALOGUE
-from bids_film.metadata.overrides import metadata_file_source, read_metadata_file
 from bids_film.metadata.resolve import resolve
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import HEADER_KEY

@@ -11,6 +11,7 @@ from typing import Any
 
 from bids_film.cli.parser import Parser, normalise_spelling
 from bids_film.domain.errors import UsageError
+from bids_film.domain.records import is_table
 
 _RECIPE_TABLES = (
     "model", "data", "structures", "metadata", "preprocessing", "postprocessing", "network",
@@ -40,8 +41,8 @@ def read_config_file(path: Path) -> Mapping[str, Any]:
             f"the configuration file is not TOML: {path}: {error}",
             hint='a line looks like this: participant-label = ["01", "02"]',
         ) from error
-    _check_tables({key: value for key, value in content.items() if _is_table(value)}, path)
-    return {key: value for key, value in content.items() if not _is_table(value)}
+    _check_tables({key: value for key, value in content.items() if is_table(value)}, path)
+    return {key: value for key, value in content.items() if not is_table(value)}
 
 
 def config_arguments(config: Mapping[str, Any], path: Path, parser: Parser) -> list[str]:
@@ -75,11 +76,6 @@ def _check_tables(tables: Mapping[str, Any], path: Path) -> None:
             f"metadata in {path}: {unknown[0]!r} belongs to no recipe",
             hint='the option is written metadata = ["FIELD=VALUE"]',
         )
-
-
-def _is_table(value: Any) -> bool:
-    is_table_list = isinstance(value, list) and any(isinstance(item, dict) for item in value)
-    return isinstance(value, dict) or is_table_list
 
 
 def _find_action(key: str, path: Path, parser: Parser) -> argparse.Action:

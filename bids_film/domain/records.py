@@ -146,3 +146,10 @@ def _convert_integer(value: int, *, where: str) -> float:
         return float(value)
     except OverflowError as problem:
         raise UsageError(f"{where}: the number is too large") from problem
+
+
+def is_table(value: object) -> bool:
+    """Whether a value of a TOML file is a table, or a list of tables."""
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
+    )

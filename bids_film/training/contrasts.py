@@ -14,11 +14,10 @@ from torch import Tensor
 
 from bids_film.training.sequences import draw_sequence
 from bids_film.training.signal import compute_signals
+from bids_film.training.spatial import Range
 
 if TYPE_CHECKING:
     from bids_film.training.synthesis_settings import SynthesisSettings
-
-Range = tuple[float, float]
 
 TISSUES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {

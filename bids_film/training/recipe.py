@@ -10,7 +10,7 @@ from typing import Any
 
 from bids_film.domain.errors import MetadataError, UsageError
 from bids_film.domain.labels import LabelTable, Structure
-from bids_film.domain.records import check_key, from_mapping
+from bids_film.domain.records import check_key, from_mapping, is_table
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.fields import Field, field_from_dict
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
@@ -163,7 +163,7 @@ def _read_sections(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read the recipe {path}: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"{path} is not a TOML file: {problem}") from problem
-    return {key: value for key, value in content.items() if _is_table(value)}
+    return {key: value for key, value in content.items() if is_table(value)}
 
 
 def holds_recipe(path: Path) -> bool:
@@ -204,12 +204,6 @@ def describe_training(recipe: Recipe) -> dict[str, Any]:
     content = recipe_to_dict(recipe)
     del content["experiment"]
     return content
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
-    )
 
 
 def _apply_preset(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -18,11 +18,10 @@ from bids_film.workflow.options import Options
 from bids_film.workflow.pages import PageJob, write_page
 from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
-from bids_film.workflow.segment import close_workers
+from bids_film.workflow.segment import NodeDied, close_workers
 from bids_film.workflow.state import LOGS, identify_file, record_failure, write_outcome
 
 Finished = Callable[[ScanJob], None]
-NodeDied = Callable[[str, WorkerDiedError], None]
 _OWN_ERROR = re.compile(r"^\s*bids_film\.domain\.errors\.\w+: (.+)$", re.MULTILINE)
 
 

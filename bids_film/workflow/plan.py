@@ -17,14 +17,9 @@ from bids_film.domain.words import name_some
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.filters import parse_filters, read_filter_file
 from bids_film.inputs.folders import list_participants
+from bids_film.inputs.metadata_file import GivenRow, metadata_file_source, read_metadata_file
 from bids_film.metadata.encoder import Encoder
-from bids_film.metadata.overrides import (
-    Row,
-    check_overrides,
-    metadata_file_source,
-    read_metadata_file,
-    read_overrides,
-)
+from bids_film.metadata.overrides import check_overrides, read_overrides
 from bids_film.metadata.parse import Status
 from bids_film.metadata.resolve import FieldValue, resolve
 from bids_film.model.header import ModelHeader, hash_file, read_header
@@ -139,11 +134,11 @@ class GivenMetadata:
     """Values from the command line and ``--metadata-file``, for one scan after the other."""
 
     def __init__(
-        self, assignments: Sequence[str], file: Path | None, rows: Sequence[Row] = ()
+        self, assignments: Sequence[str], file: Path | None, rows: Sequence[GivenRow] = ()
     ) -> None:
         self._overrides = [read_overrides(assignments)] if assignments else []
         self._file = file
-        self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._rows: dict[str, list[GivenRow]] = defaultdict(list)
         for row in rows:
             self._rows[row["participant_id"]].append(row)
 
@@ -212,7 +207,9 @@ def read_given_metadata(options: Options, encoder: Encoder, scans: Sequence[Scan
     return GivenMetadata(options.metadata, file, rows)
 
 
-def _check_metadata_file(path: Path, rows: Sequence[Row], encoder: Encoder, scan: Scan) -> None:
+def _check_metadata_file(
+    path: Path, rows: Sequence[GivenRow], encoder: Encoder, scan: Scan
+) -> None:
     """Refuse a table that is about nobody in the scan's dataset, or has no field of the model.
 
     What else looks like a mistake is noted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,9 @@ from bids_film.domain.errors import BidsFilmError, WorkerDiedError
 from bids_film.workflow.client import WorkerClient
 from bids_film.workflow.job import ScanJob, ScanOutcome
 from bids_film.workflow.state import record_failure, write_outcome
+
+NodeDied = Callable[[str, WorkerDiedError], None]
+"""Told the name of a node whose process or cluster job was killed, and why."""
 
 
 def segment_scan(job: ScanJob, log_folder: Path) -> ScanOutcome:

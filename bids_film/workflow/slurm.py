@@ -15,14 +15,13 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nipype.pipeline.plugins import SLURMPlugin
 
 from bids_film.domain.errors import UsageError, WorkerDiedError
-
-NodeDied = Callable[[str, WorkerDiedError], None]
+from bids_film.workflow.segment import NodeDied
 
 _LISTING_AGE_S = 2.0
 _LATE_FILES_S = "60"
