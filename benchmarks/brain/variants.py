@@ -27,12 +27,12 @@ VARIANTS = {
     "finer": {
         "spacing_mm = [2.0, 2.0, 2.0]": "spacing_mm = [1.6, 1.6, 1.6]",
         "patch = [64, 80, 64]": "patch = [80, 96, 80]",
-        "steps = 6000": "steps = 4400",
+        "steps = 4000": "steps = 4400",
         "validate_every = 500": "validate_every = 400",
     },
     "wider": {
         "channels = [16, 32, 64, 128]": "channels = [16, 48, 96, 192]",
-        "steps = 6000": "steps = 6500",
+        "steps = 4000": "steps = 6500",
         "warm_up = 50": "warm_up = 100",
     },
 }
