@@ -5,15 +5,16 @@
 Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01, beside what labels
 of the network's voxel size reach; how far the segmentations of T1w, T2w and FLAIR of one brain
 agree with each other: structure by structure, and the mean of those that are larger than
-`LARGE_ML`; and the Dice against the gray- and white-matter masks of the MNI152 template, with what
-can be reached there.
+`LARGE_ML`; the Dice against the gray- and white-matter masks of the MNI152 template, with what can
+be reached there; and the means of the same network without the mirror image, where the model asks
+for that.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -26,6 +27,7 @@ from benchmarks.running import make_parser, run_program, write_report
 from bids_film.images.measures import dice
 from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.nifti import read_grid, read_volume
+from bids_film.model.checkpoint import load_checkpoint, save_checkpoint
 from bids_film.model.header import read_header
 from bids_film.models import find_model
 from bids_film.training.labels import read_reference
@@ -71,7 +73,11 @@ class Found:
 def main() -> None:
     """Segment, compare, print."""
     arguments = make_parser(__doc__, model="brain").parse_args()
-    text = describe(measure(arguments.dataset, arguments.work, arguments.model))
+    found = measure(arguments.dataset, arguments.work, arguments.model)
+    text = describe(found)
+    if read_header(find_model(arguments.model)).postprocessing.mirror:
+        alone = leave_mirror_out(arguments.model, arguments.work / "alone")
+        text += describe_mirror(found, measure(arguments.dataset, alone.parent, str(alone)))
     write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
 
 
@@ -127,6 +133,38 @@ def _read(folder: Path, contrast: str) -> tuple[np.ndarray, float]:
 def _read_names(folder: Path) -> dict[str, int]:
     table = pd.read_csv(next(folder.glob("*_seg-brain_dseg.tsv")), sep="\t")
     return dict(zip(table["name"], table["index"], strict=True))
+
+
+def leave_mirror_out(name: str, folder: Path) -> Path:
+    """Write a model that segments the scan alone, and gives its file."""
+    header, network = load_checkpoint(find_model(name))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{header.name}.safetensors"
+    single = replace(header, postprocessing=replace(header.postprocessing, mirror=False))
+    save_checkpoint(path, single, network, half_precision=True)
+    return path
+
+
+def describe_mirror(both: Found, alone: Found) -> str:
+    """Write a table of the means with and without the mirror image."""
+    means = {
+        way: {
+            "sub-vxm01": found.against["dice"].mean(),
+            **found.average_large(),
+            **found.template,
+        }
+        for way, found in (("scan and mirror image", both), ("scan alone", alone))
+    }
+    lines = [
+        "",
+        "The same means, and those of the same network that sees the scan alone:",
+        "",
+        f"| of | {' | '.join(means['scan alone'])} |",
+        f"| --- |{' --- |' * len(means['scan alone'])}",
+    ]
+    for way, values in means.items():
+        lines.append(f"| {way} | {' | '.join(f'{value:.3f}' for value in values.values())} |")
+    return "\n".join([*lines, ""])
 
 
 def describe(found: Found) -> str:
