@@ -48,19 +48,25 @@ def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
         Labels with the other pieces turned into background; `labels` if there are none.
     """
     box, pieces, count = _find_pieces(labels)
-    own = _squeeze(labels, box)
+    own, numbers = _squeeze(labels, box).flatten(), pieces.ravel()
+    # Runs of a piece along the last axis are a tenth of the voxels, and as many to look up.
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    lengths = np.diff(starts, append=len(numbers))
+    piece_of = numbers[starts]
     label_of = np.zeros(count + 1, labels.dtype)
-    label_of[pieces] = own
-    sizes = _count_voxels(pieces)
+    label_of[piece_of] = own[starts]
+    sizes = np.bincount(piece_of, weights=lengths, minlength=count + 1)
     kept = np.ones(count + 1, dtype=np.bool_)
     for value in values:
-        numbers = np.flatnonzero(label_of == value)
-        if len(numbers):
-            kept[numbers] = numbers == numbers[np.argmax(sizes[numbers])]
+        several = np.flatnonzero(label_of == value)
+        if len(several):
+            kept[several] = several == several[np.argmax(sizes[several])]
     if kept.all():
         return labels
+    for start, length in zip(*(part[~kept[piece_of]] for part in (starts, lengths)), strict=True):
+        own[start : start + length] = 0
     result = labels.copy()
-    result[box] = np.where(kept[pieces], own, 0).reshape(result[box].shape)
+    result[box] = own.reshape(result[box].shape)
     return result
 
 
