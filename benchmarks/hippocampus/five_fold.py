@@ -37,7 +37,6 @@ _MIRRORED = {**_STRONGER, _MILD: "rotation_deg = 20.0\nflip_axes = [0]\n"}
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "": {},
     "twice": {"steps = 1500": "steps = 3000"},
-    "wide": {"channels = [16, 32, 64, 128]": "channels = [24, 48, 96, 192]"},
     "stronger": {
         **_STRONGER,
         "patch = [40, 56, 40]": "patch = [48, 64, 48]",
