@@ -39,7 +39,9 @@ SEED = 7
 NOTE = (
     "Mean Dice over structures, on scans simulated from {heads} heads that were not trained on. "
     "The same network is told the metadata of the scan's own sequence, nothing, or those of "
-    "another sequence with the same suffix; differences with the 95 % interval over scans."
+    "another sequence with the same suffix; differences with the 95 % interval over scans. Scans "
+    "are such as its recipe draws, and are segmented as in training's validation: once, without "
+    "mirror image and postprocessing."
 )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from bids_film.domain.labels import LabelTable, Structure
 
 Side = Literal["left", "right", ""]
-_SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+_SIDE = re.compile(r"(?<![A-Za-z])((?i:left|right)(?![a-z])|(?i:[lr]h?)(?![A-Za-z0-9]))")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,27 +23,31 @@ class Member:
 
 
 def split_side(name: str) -> tuple[Side, str]:
-    """Take the side out of a name such as ``left thalamus``, or FreeSurfer's ``Left-Thalamus``."""
+    """Take the side out of a name: ``left thalamus``, ``Left-Thalamus``, ``lh-cortex``, ``T_R``."""
     found = _SIDE.search(name)
-    rest = (name[: found.start()] + name[found.end() :]).strip(" -_") if found else ""
+    rest = (name[: found.start()] + name[found.end() :]).strip(" -_.") if found else ""
     if not found or not rest:
         return "", name
-    return ("left" if found[0].lower() == "left" else "right"), rest
+    return ("left" if found[0][0] in "lL" else "right"), rest
 
 
 def pair_structures(structures: Sequence[Structure]) -> dict[str, tuple[Member, ...]]:
     """Bring both sides of a structure together: name without side to left and right, or to itself.
 
-    A structure of which the other side is not there keeps its whole name.
+    A structure of which the other side is not there keeps its whole name, and so does one that has
+    no side; the pair of such a name is ``thalamus, both sides``.
     """
-    groups: dict[str, list[Member]] = {}
+    groups: dict[tuple[bool, str], list[Member]] = {}
     for place, structure in enumerate(structures):
         side, name = split_side(structure.name)
-        groups.setdefault(name, []).append(Member(place=place, structure=structure, side=side))
+        member = Member(place=place, structure=structure, side=side)
+        groups.setdefault((bool(side), name.casefold()), []).append(member)
     pairs: dict[str, tuple[Member, ...]] = {}
-    for name, members in groups.items():
+    for (_, name), members in groups.items():
         if sorted(member.side for member in members) == ["left", "right"]:
-            pairs[name] = tuple(sorted(members, key=lambda member: member.side))
+            shown = split_side(members[0].structure.name)[1]
+            shown += ", both sides" if (False, name) in groups else ""
+            pairs[shown] = tuple(sorted(members, key=lambda member: member.side))
         else:
             pairs |= {member.structure.name: (member,) for member in members}
     return pairs

@@ -48,9 +48,11 @@ def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
         Labels with the other pieces turned into background; `labels` if there are none.
     """
     box, pieces, count = _find_pieces(labels)
+    if not count:
+        return labels
     own, numbers = _squeeze(labels, box).flatten(), pieces.ravel()
-    # Runs of a piece along the last axis are a tenth of the voxels, and as many to look up.
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    # Runs of voxels of one piece are far fewer than voxels.
+    starts = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
     lengths = np.diff(starts, append=len(numbers))
     piece_of = numbers[starts]
     label_of = np.zeros(count + 1, labels.dtype)
@@ -63,8 +65,7 @@ def keep_largest_each(labels: Labels, values: Sequence[int]) -> Labels:
             kept[several] = several == several[np.argmax(sizes[several])]
     if kept.all():
         return labels
-    for start, length in zip(*(part[~kept[piece_of]] for part in (starts, lengths)), strict=True):
-        own[start : start + length] = 0
+    own[np.repeat(~kept[piece_of], lengths)] = 0
     result = labels.copy()
     result[box] = own.reshape(result[box].shape)
     return result

@@ -223,7 +223,8 @@ class Engine:
         box = (slice(None), *(_scale_box(within, prepared) if within else ()))
         image = torch.from_numpy(np.ascontiguousarray(prepared.image[box])).to(self.device)
         predict: Predict = partial(self._predict, network)
-        if self.header.postprocessing.mirror:
+        # The mirror image of a single sagittal slice is itself: its side could not be told.
+        if self.header.postprocessing.mirror and image.shape[1] > 1:
             predict = mirror(predict, find_opposites(self.header.labels))
         predicted = predict_mean(predict, image, self._network, self.ensemble)
         result: NDArray[np.float32] = predicted.cpu().numpy()

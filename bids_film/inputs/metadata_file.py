@@ -14,6 +14,10 @@ GivenRow = Mapping[str, str]
 """Column to text; labels without ``sub-`` and ``ses-``, and an empty session for all of them."""
 
 _PARTICIPANT, _SESSION = "participant_id", "session_id"
+_EXPECTED = (
+    "It is a table in UTF-8, separated by tabs, with participant_id, maybe session_id, and the "
+    "model's fields as columns; write n/a where a value is missing."
+)
 
 
 def read_metadata_file(path: Path) -> list[GivenRow]:
@@ -24,12 +28,21 @@ def read_metadata_file(path: Path) -> list[GivenRow]:
     Raises
     ------
     MetadataError
-        As for `read_table`, and where a row is about no participant, or two are about the same
-        participant and session.
+        As for `read_table`, and where two columns are of sessions, a row is about no participant,
+        or two are about the same participant and session.
     """
+    try:
+        table = read_table(path, required=_PARTICIPANT)
+    except MetadataError as problem:
+        raise MetadataError(f"--metadata-file: {problem.message}", hint=_EXPECTED) from problem
+    named = [column for column in table.columns if column.casefold() == _SESSION]
+    if len(named) > 1:
+        raise MetadataError(
+            f"{path} has more than one column of sessions: {', '.join(named)}.", hint=_EXPECTED
+        )
     rows: list[GivenRow] = []
     lines_of: dict[tuple[str, str], int] = {}
-    for row in read_table(path, required=_PARTICIPANT).rows:
+    for row in table.rows:
         given = _read_labels(row.values)
         if not given[_PARTICIPANT]:
             raise MetadataError(

@@ -214,6 +214,11 @@ class Postprocessing:
     def description(self) -> str:
         """In words, for the methods of a paper; empty where the labels stay as they are."""
         parts = []
+        if self.mirror:
+            parts.append(
+                "before, probabilities were averaged over the scan and its mirror image, in which "
+                "left and right change places"
+            )
         if self.keep_largest_whole:
             parts.append("only the largest piece of all structures together was kept")
         if self.keep_largest:
@@ -221,6 +226,4 @@ class Postprocessing:
             parts.append(f"of {len(self.keep_largest)} {some} kept the largest piece only")
         if self.fill_holes:
             parts.append("holes within the structures were filled")
-        if self.mirror:
-            parts.append("probabilities were averaged over the scan and its mirror image")
         return ", and ".join(parts)

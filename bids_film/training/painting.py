@@ -64,7 +64,7 @@ def paint(
     """
     shape, flat, means = located.shape[1:], label_map.reshape(-1), contrast.means
     tissue = flat.index_select(0, flat_index(located, label_map.shape)).to(torch.int32)
-    side = max(1, round(scale / 2) + 1)
+    side = max(1, round(scale))
     corner = flat_index(located, label_map.shape, reach=side - 1)
     image = torch.zeros(corner.numel())
     shares = None if channels is None else torch.zeros(int(channels.max()) + 1, corner.numel())

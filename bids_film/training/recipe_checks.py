@@ -109,7 +109,8 @@ def check_mirror(
         if len(members) == 1 and split_side(name)[0]:
             raise UsageError(
                 f"[postprocessing] mirror: structure {name!r} has no other side among the "
-                f"[[structures]]"
+                "[[structures]]",
+                hint="name both sides alike, such as Left-Thalamus and Right-Thalamus",
             )
 
 

@@ -268,13 +268,15 @@ def _visible(
 
 
 def _target_table(settings: SynthesisSettings, values: int, *, mirrored: bool) -> Tensor:
-    channel = torch.zeros(values, dtype=torch.int64)
-    for index, members in enumerate(settings.targets.values(), start=1):
-        channel[[value for value in members if value < values]] = index
+    """Channel of each value; also of those that this map does not have, so that none is missing."""
+    members = [max(own, default=0) for own in settings.targets.values()]
+    channel = torch.zeros(max(values, 1 + max(members, default=0)), dtype=torch.int64)
+    for index, own in enumerate(settings.targets.values(), start=1):
+        channel[list(own)] = index
     if mirrored:
         original = channel.clone()
         for left, right in settings.sides:
-            if max(left, right) < values:
+            if max(left, right) < len(channel):
                 channel[left], channel[right] = original[right], original[left]
     return channel
 

@@ -29,7 +29,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
 
 
 def _describe_scan(plan: ScanPlan, problem: str) -> Iterator[str]:
-    action = f"would be segmented ({plan.reason})" if plan.reason else "is up to date"
+    action = "would be tried" if problem else "would be segmented"
+    action = f"{action} ({plan.reason})" if plan.reason else "is up to date"
     yield f"{plan.job.scan.relative_path} {action}"
     if problem:
         yield f"    would fail: {problem}"

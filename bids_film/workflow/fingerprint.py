@@ -64,7 +64,7 @@ def explain_run(
         return f"failed before: {outcome.message}"
     before = outcome.fingerprint
     changed = [
-        f"{key}{_name_parts(before.get(key, {}), fingerprint[key]) if key in _NAMED else ''}"
+        f"{key}{_name_parts(before.get(key), fingerprint[key]) if key in _NAMED else ''}"
         for key in _find_changed(before, fingerprint)
     ]
     if changed:
@@ -94,9 +94,12 @@ def _name_parts(before: object, now: object) -> str:
     return f" ({', '.join(changed)})" if changed else ""
 
 
-def _index(part: Any) -> Mapping[str, Any]:
-    # A field comes first, then its value and where that was found.
-    return part if isinstance(part, Mapping) else {field: found for field, *found in part}
+def _index(part: object) -> Mapping[str, Any]:
+    if isinstance(part, Mapping):
+        return part
+    # A field comes first, then its value and where that was found; a damaged file has anything.
+    entries = part if isinstance(part, list) else []
+    return {str(entry[0]): entry for entry in entries if isinstance(entry, list) and entry}
 
 
 def _explain_output(output: OutputFile, output_dir: Path) -> str:

@@ -27,6 +27,13 @@ BRAIN = make_table(
         ("left thalamus", ("left", "thalamus")),
         ("Right-Cerebral-Cortex", ("right", "Cerebral-Cortex")),
         ("hippocampus (left)", ("left", "hippocampus ()")),
+        ("Left_Thalamus", ("left", "Thalamus")),
+        ("RightThalamus", ("right", "Thalamus")),
+        ("lh-cortex", ("left", "cortex")),
+        ("ctx_rh_insula", ("right", "ctx__insula")),
+        ("CST_R", ("right", "CST")),
+        ("L1", ("", "L1")),
+        ("leftover", ("", "leftover")),
         ("Brain-Stem", ("", "Brain-Stem")),
         ("cleft", ("", "cleft")),
         ("left", ("", "left")),
@@ -52,4 +59,13 @@ def test_pairs_keep_the_places_of_both_sides_left_first_and_singles_their_names(
 def test_opposites_exchange_the_sides_and_leave_all_else() -> None:
     opposites = find_opposites(BRAIN)
     assert opposites == (0, 4, 6, 3, 1, 5, 2, 7)
-    assert [opposites[other] for other in opposites] == list(range(8))
+
+
+def test_a_container_and_other_capitals_do_not_keep_sides_from_each_other() -> None:
+    table = make_table("Thalamus", "Left-Thalamus", "Right thalamus", "right-Thalamus-Proper")
+    assert find_opposites(table) == (0, 1, 3, 2, 4)
+    assert list(pair_structures(table.structures)) == [
+        "Thalamus",
+        "Thalamus, both sides",
+        "right-Thalamus-Proper",
+    ]

@@ -82,6 +82,26 @@ def test_with_mirror_a_mirrored_scan_gets_the_mirrored_labels_of_the_other_side(
     assert (np.asarray(alone)[::-1] != back).any()
 
 
+def test_mirror_holds_within_a_box_and_a_single_sagittal_slice_goes_without() -> None:
+    header = replace(make_engine().header, postprocessing=Postprocessing(mirror=True))
+    network = make_network(header)
+    engine, plain = (
+        Engine(replace(header, postprocessing=each), network, device=CPU, precision="fp32")
+        for each in (header.postprocessing, Postprocessing())
+    )
+    prepared = engine.prepare(make_volume((12, 9, 8), np.eye(4)))
+    mirrored = replace(prepared, image=prepared.image[:, ::-1])
+    np.testing.assert_allclose(
+        engine.compute(mirrored, SIEMENS)[:, ::-1], engine.compute(prepared, SIEMENS), atol=1e-5
+    )
+    within = engine.compute(prepared, SIEMENS, (slice(2, 10), slice(0, 9), slice(0, 8)))
+    assert (within[0, :2] == 1).all()
+    part = replace(prepared, image=prepared.image[:, 2:10])
+    np.testing.assert_allclose(within[:, 2:10], engine.compute(part, SIEMENS), atol=1e-5)
+    single = replace(prepared, image=prepared.image[:, :1])
+    np.testing.assert_array_equal(engine.compute(single, SIEMENS), plain.compute(single, SIEMENS))
+
+
 @pytest.mark.parametrize(
     ("dimensions", "spacing_mm", "plane"),
     [

@@ -64,12 +64,16 @@ def test_spreadsheet_habits_are_read_over(tmp_path: Path) -> None:
             ["subject\tage", "sub-01\t3"],
             "no column 'participant_id'; its .* subject, age",
         ),
-        (["participant_id,age", "sub-01,3"], "comma-separated"),
+        (["participant_id,age", "sub-01,3"], "separated by tabs"),
         (["participant_id\tage\tage", "sub-01\t3\t4"], "more than one column 'age'"),
         (["participant_id\tage", "sub-01\t3", "01\t4"], "lines 2 and 3 are both about participant"),
         (["participant_id\tage", "sub-01"], "line 2 has 1 cells"),
         (["participant_id\tage", "sub-01\t3\t4"], "line 2 has 3 cells"),
         (["participant_id\tage", "\t3"], "which participant"),
+        (
+            ["participant_id\tSession_ID\tsession_id", "01\ta\tb"],
+            "more than one column of sessions: Session_ID, session_id",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(

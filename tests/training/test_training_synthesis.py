@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bids_film.domain.records import from_mapping
 from bids_film.images.intensity import CEILING, normalise
 from bids_film.training.acquisition import Acquisition, acquire, draw_acquisition
-from bids_film.training.contrasts import CONTRASTS, TISSUES, draw_contrast
+from bids_film.training.contrasts import CONTRASTS, TISSUES, Contrast, draw_contrast
 from bids_film.training.field_of_view import (
     Stripping,
     draw_limits,
@@ -21,6 +21,7 @@ from bids_film.training.field_of_view import (
     find_box,
     strip_weights,
 )
+from bids_film.training.painting import paint
 from bids_film.training.synthesis import (
     SyntheticScan,
     _normalise,
@@ -64,7 +65,7 @@ def draw(
     )
 
 
-@pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.0, 3.0, 5.0])
 def test_shares_are_those_of_the_same_scan_and_add_up_to_one(
     head: torch.Tensor, spacing_mm: float
 ) -> None:
@@ -87,6 +88,34 @@ def test_shares_are_those_of_the_same_scan_and_add_up_to_one(
             assert torch.equal(middle, torch.ones_like(middle))
         else:
             assert middle.mean() < 1
+
+
+def test_a_head_without_the_last_structures_has_shares_of_all(head: torch.Tensor) -> None:
+    targets = {"white": (2, 41), "lesion": (600,), "no value": ()}
+    settings = SynthesisSettings(soft_labels=True, targets=targets)
+    scan = draw(head, 0, settings)
+    assert scan.shares is not None
+    assert scan.shares.shape == (3, *PATCH)
+    assert not scan.shares[2].any()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 6])
+def test_a_voxel_is_the_mean_of_as_many_as_it_covers(scale: int) -> None:
+    """One in so many along each axis is bright: wherever a voxel lies, it holds exactly one."""
+    label_map = torch.zeros(48, 48, 48, dtype=torch.int16)
+    label_map[::scale, ::scale, ::scale] = 1
+    contrast = Contrast(
+        means=torch.tensor([0.0, 1.0]), spreads=torch.zeros(2), grain=1, metadata={}
+    )
+    steps = torch.arange(10.2, 40, scale)
+    located = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"))
+    painted = paint(
+        label_map, located, contrast, scale=scale, seed=0, channels=torch.tensor([0, 1])
+    )
+    expected = torch.full(located.shape[1:], 1 / scale**3)
+    torch.testing.assert_close(painted.image, expected)
+    assert painted.shares is not None
+    torch.testing.assert_close(painted.shares[1], expected)
 
 
 @pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.0, 4.0])

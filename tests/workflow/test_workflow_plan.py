@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -140,6 +141,21 @@ def test_a_scan_is_segmented_again_for_what_changed(
     plan = make_plan(replace(options, participant_label=("01",)))
     finish(plan.scans[0].job)
     assert reasons(make_plan(replace(change(options), participant_label=("01",)))) == [reason]
+
+
+@pytest.mark.parametrize("damaged", [None, 3, [], [[]], [[["age"], 3.0]], [3], {"age": 4}])
+@pytest.mark.parametrize("key", ["metadata", "options"])
+def test_a_damaged_record_only_has_its_scan_segmented_again(
+    options: Options, key: str, damaged: object
+) -> None:
+    plan = make_plan(replace(options, participant_label=("01",)))
+    finish(plan.scans[0].job)
+    path = plan.scans[0].job.state_file
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["fingerprint"][key] = damaged
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (reason,) = reasons(make_plan(replace(options, participant_label=("01",))))
+    assert reason.startswith(f"changed since: {key}")
 
 
 @pytest.mark.parametrize("name", ["nprocs", "omp_nthreads"])
