@@ -6,8 +6,8 @@ Prints the Dice against the automatic, FreeSurfer-like segmentation of sub-vxm01
 of the network's voxel size reach; how far the segmentations of T1w, T2w and FLAIR of one brain
 agree with each other: structure by structure, and the mean of those that are larger than
 `LARGE_ML`; the Dice against the gray- and white-matter masks of the MNI152 template, with what can
-be reached there; and the means of the same network without the mirror image, where the model asks
-for that.
+be reached there; and the same means of the same network that is told nothing, or of every scan that
+it is a T2starw, and without the mirror image, where the model asks for that.
 """
 
 from __future__ import annotations
@@ -74,25 +74,34 @@ def main() -> None:
     """Segment, compare, print."""
     arguments = make_parser(__doc__, model="brain").parse_args()
     found = measure(arguments.dataset, arguments.work, arguments.model)
-    text = describe(found)
-    if read_header(find_model(arguments.model)).postprocessing.mirror:
+    header = read_header(find_model(arguments.model))
+    told = {
+        "told nothing": [f"{field.name}=n/a" for field in header.encoder.fields],
+        "told T2starw of all": ["suffix=T2starw"],
+    }
+    ways = {"as found": found}
+    for number, (way, metadata) in enumerate(told.items()):
+        work = arguments.work / f"told-{number}"
+        ways[way] = measure(arguments.dataset, work, arguments.model, "--metadata", *metadata)
+    if header.postprocessing.mirror:
         alone = leave_mirror_out(arguments.model, arguments.work / "alone")
-        text += describe_mirror(found, measure(arguments.dataset, alone.parent, str(alone)))
+        ways["without mirror image"] = measure(arguments.dataset, alone.parent, str(alone))
+    text = describe(found) + describe_ways(ways)
     write_report(arguments.report, text, arguments.model, script="brain/real_scans.py")
 
 
-def measure(dataset: Path, work: Path, name: str) -> Found:
-    """Segment all scans into a folder, and compare."""
+def measure(dataset: Path, work: Path, name: str, *options: str) -> Found:
+    """Segment all scans into a folder, with further options, and compare."""
     output, template = work / "out", work / "mni152"
     model = ["--model", name]
-    run_program(dataset, output, "participant", *model, "-w", str(work / "work"))
+    run_program(dataset, output, "participant", *model, *options, "-w", str(work / "work"))
     reference = ["--participant-label", "vxm01", "--config-file", str(REFERENCE)]
     run_program(dataset, output, "evaluate", *model, *reference)
     against = pd.read_csv(output / "evaluation_seg-brain_selected.tsv", sep="\t").set_index(
         "structure"
     )
     make_dataset(template / "bids")
-    run_program(template / "bids", template / "out", "participant", *model)
+    run_program(template / "bids", template / "out", "participant", *model, *options)
     spacing = read_header(find_model(name)).preprocessing.spacing_mm
     structures = read_recipe(REFERENCE).structures
     (scan,) = open_dataset(dataset, participants=["vxm01"])
@@ -145,22 +154,23 @@ def leave_mirror_out(name: str, folder: Path) -> Path:
     return path
 
 
-def describe_mirror(both: Found, alone: Found) -> str:
-    """Write a table of the means with and without the mirror image."""
+def describe_ways(ways: Mapping[str, Found]) -> str:
+    """Write a table of the means of each way to use the network."""
     means = {
         way: {
             "sub-vxm01": found.against["dice"].mean(),
             **found.average_large(),
             **found.template,
         }
-        for way, found in (("scan and mirror image", both), ("scan alone", alone))
+        for way, found in ways.items()
     }
+    titles = list(means["as found"])
     lines = [
         "",
-        "The same means, and those of the same network that sees the scan alone:",
+        "The same means, by what the network is told and shown:",
         "",
-        f"| of | {' | '.join(means['scan alone'])} |",
-        f"| --- |{' --- |' * len(means['scan alone'])}",
+        f"| of | {' | '.join(titles)} |",
+        f"| --- |{' --- |' * len(titles)}",
     ]
     for way, values in means.items():
         lines.append(f"| {way} | {' | '.join(f'{value:.3f}' for value in values.values())} |")
