@@ -69,6 +69,14 @@ class Found:
         large = self.agreement[self.agreement["volume_ml"] >= LARGE_ML]
         return large.groupby("pair", sort=False)["dice"].mean()
 
+    def average(self) -> dict[str, float]:
+        """Means against sub-vxm01, between contrasts and with the template's masks."""
+        return {
+            "sub-vxm01": self.against["dice"].mean(),
+            **self.average_large(),
+            **self.template,
+        }
+
 
 def main() -> None:
     """Segment, compare, print."""
@@ -156,14 +164,7 @@ def leave_mirror_out(name: str, folder: Path) -> Path:
 
 def describe_ways(ways: Mapping[str, Found]) -> str:
     """Write a table of the means of each way to use the network."""
-    means = {
-        way: {
-            "sub-vxm01": found.against["dice"].mean(),
-            **found.average_large(),
-            **found.template,
-        }
-        for way, found in ways.items()
-    }
+    means = {way: found.average() for way, found in ways.items()}
     titles = list(means["as found"])
     lines = [
         "",

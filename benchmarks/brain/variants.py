@@ -103,15 +103,15 @@ def time_head(model: Path, work: Path) -> float:
 def describe_row(model: Path, found: Found, seconds: float) -> str:
     """Write a model's line of the table."""
     header = read_header(model)
-    training, dice = header.training, found.against[["dice", "coarse"]].mean()
+    training, (dice, *others) = header.training, found.average().values()
     cells = [
         f"{found.spacing_mm:g} mm",
         ", ".join(map(str, header.network.channels)),
         training["steps"],
         training["minutes"],
         f"{max(row['dice'] for row in training['curve']):.3f}",
-        f"{dice['dice']:.3f} ({dice['coarse']:.3f})",
-        *(f"{value:.3f}" for value in (*found.average_large(), *found.template.values())),
+        f"{dice:.3f} ({found.against['coarse'].mean():.3f})",
+        *(f"{value:.3f}" for value in others),
         f"{seconds:.2f}",
     ]
     return f"| {' | '.join(map(str, cells))} |"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bids_film.inference.engine import has_bfloat16
-from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
+from bids_film.inference.windows import choose_prediction
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
 from bids_film.model.prompts import fix_metadata
@@ -41,10 +41,4 @@ def run_network(
     told = fix_metadata(
         network, header.encoder.encode({}), header.labels, bfloat16=precision == "bf16"
     )
-    settings = WindowSettings(
-        stride=header.network.stride,
-        patch=header.preprocessing.patch,
-        neighbours=header.preprocessing.neighbours,
-    )
-    predict = predict_slices if header.network.dimensions == 2 else predict_volume  # noqa: PLR2004
-    return predict(told, image, settings)
+    return choose_prediction(header.network, header.preprocessing)(told, image)

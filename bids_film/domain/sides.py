@@ -15,11 +15,12 @@ _SIDE = re.compile(r"(?<![A-Za-z])((?i:left|right)(?![a-z])|(?i:[lr]h?)(?![A-Za-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """A structure with its place among all of them, from 0."""
+    """A structure with its place among all of them, from 0, and its name without the side."""
 
     place: int
     structure: Structure
     side: Side
+    name: str
 
 
 def split_side(name: str) -> tuple[Side, str]:
@@ -40,14 +41,13 @@ def pair_structures(structures: Sequence[Structure]) -> dict[str, tuple[Member, 
     groups: dict[tuple[bool, str], list[Member]] = {}
     for place, structure in enumerate(structures):
         side, name = split_side(structure.name)
-        member = Member(place=place, structure=structure, side=side)
+        member = Member(place=place, structure=structure, side=side, name=name)
         groups.setdefault((bool(side), name.casefold()), []).append(member)
     pairs: dict[str, tuple[Member, ...]] = {}
     for (_, name), members in groups.items():
         if sorted(member.side for member in members) == ["left", "right"]:
-            shown = split_side(members[0].structure.name)[1]
-            shown += ", both sides" if (False, name) in groups else ""
-            pairs[shown] = tuple(sorted(members, key=lambda member: member.side))
+            shown = ", both sides" if (False, name) in groups else ""
+            pairs[members[0].name + shown] = tuple(sorted(members, key=lambda member: member.side))
         else:
             pairs |= {member.structure.name: (member,) for member in members}
     return pairs

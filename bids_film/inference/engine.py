@@ -105,6 +105,7 @@ class Engine:
         self.precision = precision
         self.ensemble = ensemble
         self._predict = choose_prediction(header.network, header.preprocessing)
+        self._opposites = find_opposites(header.labels)
         self._network = place_network(network, device).eval()
 
     @classmethod
@@ -225,7 +226,7 @@ class Engine:
         predict: Predict = partial(self._predict, network)
         # The mirror image of a single sagittal slice is itself: its side could not be told.
         if self.header.postprocessing.mirror and image.shape[1] > 1:
-            predict = mirror(predict, find_opposites(self.header.labels))
+            predict = mirror(predict, self._opposites)
         predicted = predict_mean(predict, image, self._network, self.ensemble)
         result: NDArray[np.float32] = predicted.cpu().numpy()
         if within is None:

@@ -9,7 +9,7 @@ from bids_film.domain.errors import UsageError
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.patterns import check_pattern
 from bids_film.domain.records import check_key
-from bids_film.domain.sides import pair_structures, split_side
+from bids_film.domain.sides import pair_structures
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.training.augment_settings import AugmentSettings
 from bids_film.training.settings import DataSettings, NetworkSettings, TargetStructure
@@ -105,8 +105,8 @@ def check_mirror(
         return
     if network.dimensions != 3:  # noqa: PLR2004 (volumes)
         raise UsageError("[postprocessing] mirror: only a network of 3 dimensions knows its sides")
-    for name, members in pair_structures(labels.structures).items():
-        if len(members) == 1 and split_side(name)[0]:
+    for name, (first, *others) in pair_structures(labels.structures).items():
+        if first.side and not others:
             raise UsageError(
                 f"[postprocessing] mirror: structure {name!r} has no other side among the "
                 "[[structures]]",

@@ -238,16 +238,15 @@ def synthesise(
     weights = _visible(tissue, located, plan, settings)
     if weights is not None:
         image *= weights
-        left = weights > 0.5  # noqa: PLR2004 - the mask's border
-        targets *= left
-        shares = _keep_share(shares, left)
+        targets, shares = _keep(weights > 0.5, targets, shares)  # noqa: PLR2004 - the mask's border
     if plan.dark_below > 0:
         image *= (image > plan.dark_below) | (tissue != 0)
     if plan.cropped:
         limits = draw_limits(find_box(targets > 0), patch, rng, spacing_mm=spacing_mm)
         inside = torch.zeros(image.shape, dtype=torch.bool)
         inside[limits] = True
-        image, targets, shares = image * inside, targets * inside, _keep_share(shares, inside)
+        image *= inside
+        targets, shares = _keep(inside, targets, shares)
     image = _normalise(image)
     if plan.gamma is not None:
         image = plan.gamma(image).clamp_(0, CEILING)
@@ -281,12 +280,13 @@ def _target_table(settings: SynthesisSettings, values: int, *, mirrored: bool) -
     return channel
 
 
-def _keep_share(shares: Tensor | None, kept: Tensor) -> Tensor | None:
+def _keep(kept: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Give what is not kept to background, the first channel."""
+    targets *= kept
     if shares is not None:
         shares *= kept
         shares[0] += ~kept
-    return shares
+    return targets, shares
 
 
 def _normalise(image: Tensor) -> Tensor:
