@@ -2,9 +2,9 @@
 
     python -m benchmarks.faults.run [--times N] [--ledger FILE] [--select EXPRESSION]
 
-N is how often a signal is sent to each of parent, pool process and worker at a random moment. The
-exit code is that of the tests: a table is only written where all of them passed. A long run can be
-divided: a ledger that is kept is added to, and the table is of all that it holds.
+N is how often a signal is sent to each kind of process of a run at a random moment. The exit code
+is that of the tests: a table is only written where all of them passed. A long run can be divided: a
+ledger that is kept is added to, and the table is of all that it holds.
 """
 
 from __future__ import annotations

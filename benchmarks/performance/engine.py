@@ -19,6 +19,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
+from benchmarks.performance.limits import measure_limit
 from benchmarks.performance.networks import list_precisions, load_network, run_network
 from benchmarks.performance.timing import (
     Row,
@@ -92,6 +93,9 @@ def measure_peers(header: ModelHeader, image: Tensor, threads: int) -> Iterator[
     def run(network: Callable[[Tensor], object]) -> float:
         return take_best(lambda: [network(batch) for batch in batches])
 
+    for precision in list_precisions():
+        once = partial(told, batches[0][:1])
+        yield measure_limit(once, precision, times=len(slices) if planar else 1)
     yield Row(way="the same network, plain PyTorch", seconds=run(told), note="logits only")
     if not planar:
         yield from measure_windows(told, image)

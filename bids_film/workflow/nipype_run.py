@@ -18,7 +18,12 @@ from bids_film.workflow.options import Options
 from bids_film.workflow.pages import PageJob, write_page
 from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
-from bids_film.workflow.segment import NodeDied, close_workers
+from bids_film.workflow.segment import (
+    NodeDied,
+    close_nurseries,
+    close_workers,
+    start_nursery,
+)
 from bids_film.workflow.state import LOGS, identify_file, record_failure, write_outcome
 
 Finished = Callable[[ScanJob], None]
@@ -65,6 +70,8 @@ def run_nodes(
     on_cluster = name in CLUSTER_PLUGINS
     if on_cluster and options.omp_nthreads is None:
         jobs = [_with_all_threads(job) for job in jobs]
+    if not on_cluster and not options.resource_monitor:
+        _import_early(folder, resources.threads if jobs else 0)
     # nipype is imported this late because a dry run needs none of it, and reads its settings
     # from the environment at that moment.
     from bids_film.workflow.nodes import build_workflow, name_nodes, name_page  # noqa: PLC0415
@@ -93,6 +100,17 @@ def run_nodes(
         with suppress(OSError):
             shutil.copyfile(measured, log.with_suffix(".resources.json"))
     return problem
+
+
+def _import_early(folder: Path, threads: int) -> None:
+    """Import what the pool's processes need once, before they are forked; PyTorch meanwhile.
+
+    Not where nipype's monitor shall see what a node takes: it looks at the node's descendants.
+    """
+    if threads:
+        start_nursery(folder, threads)
+    import bids_film.report.page  # noqa: PLC0415
+    import bids_film.report.participant  # noqa: F401, PLC0415
 
 
 class _Watch:
@@ -140,6 +158,7 @@ def _run(workflow: Any, plugin: dict[str, Any]) -> str:
     finally:
         close_workers()
         end_pool_processes()
+        close_nurseries()
     return ""
 
 

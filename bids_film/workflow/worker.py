@@ -1,15 +1,18 @@
 """A process that segments one scan after the other: torch and the network are loaded once.
 
-It is a child of the process that runs nipype's nodes, because a node's process that is killed for
-want of memory would leave nipype waiting for ever. Jobs come in and outcomes go out as lines of
-JSON; the process ends when its input ends, or with its parent.
+It is not the process that runs nipype's nodes, because one that is killed for want of memory would
+leave nipype waiting for ever. Jobs come in and outcomes go out as lines of JSON; the process ends
+with the one that gives it jobs.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from bids_film.domain.errors import BidsFilmError, UsageError
 from bids_film.workflow.job import job_from_json, outcome_to_json
-from bids_film.workflow.processes import end_with_parent, limit_memory
+from bids_film.workflow.processes import limit_memory
 from bids_film.workflow.state import record_failure, record_refusal
 
 if TYPE_CHECKING:
@@ -29,11 +32,12 @@ if TYPE_CHECKING:
 _OOM_SCORE = "800"
 
 
-def main() -> None:
-    """Serve jobs from standard input until it ends of its parent (first argument)."""
-    replies = _claim_standard_output()
-    _prepare_process(int(sys.argv[1]))
-    serve(attempt_scan, sys.stdin, replies)
+def work(jobs: socket.socket, log_file: Path | None) -> None:
+    """Serve the jobs that come through a socket, as long as somebody waits for the answers."""
+    _prepare_process(log_file)
+    _end_with_client(jobs)
+    lines, replies = (jobs.makefile(mode, encoding="utf-8") for mode in ("r", "w"))
+    serve(attempt_scan, lines, replies)
 
 
 def serve(handle: Callable[[ScanJob], ScanOutcome], jobs: TextIO, replies: TextIO) -> None:
@@ -46,7 +50,7 @@ def serve(handle: Callable[[ScanJob], ScanOutcome], jobs: TextIO, replies: TextI
 
 def attempt_scan(job: ScanJob) -> ScanOutcome:
     """Segment a scan; whatever goes wrong becomes its outcome, and the next one goes on."""
-    # Torch is imported here: a worker that never gets a job need not pay for it.
+    # Imported here for those who call this without a nursery, and without torch until they do.
     from bids_film.workflow.scan import process_scan  # noqa: PLC0415
 
     try:
@@ -79,23 +83,25 @@ def _load_engine(settings: EngineSettings) -> Engine:
     )
 
 
-def _claim_standard_output() -> TextIO:
-    # What libraries print must not end up between the replies: their standard output is our log.
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return replies
-
-
-def _prepare_process(parent: int) -> None:
+def _prepare_process(log_file: Path | None) -> None:
+    if log_file:
+        with log_file.open("ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
     with suppress(OSError):
         # Where memory runs out, the kernel should take this process and not the one that reports.
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
-if __name__ == "__main__":
-    main()
+def _end_with_client(jobs: socket.socket) -> None:
+    """Have this process terminated when the other end of the socket is closed."""
+
+    def watch() -> None:
+        hang_up = select.poll()
+        hang_up.register(jobs, 0)
+        hang_up.poll()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

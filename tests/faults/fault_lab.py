@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 LEDGER = "BIDS_FILM_FAULT_LEDGER"
 """Names a file to which a line is added for each fault; `benchmarks.faults.run` reads it."""
@@ -115,15 +116,24 @@ def check_whole(output: Path) -> None:
         assert path.read_text(encoding="utf-8").rstrip().endswith("</html>"), path
 
 
-def list_session(session: int) -> Iterator[tuple[int, str]]:
-    """Process id and command line of all processes of a session that are still running."""
+class Member(NamedTuple):
+    """A process of a session."""
+
+    process: int
+    parent: int
+    command: str
+
+
+def list_session(session: int) -> Iterator[Member]:
+    """Find all processes of a session that are still running."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, _, number = (
+            state, parent, _, number = (
                 (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:4]
             )
             if int(number) == session and state != "Z":
-                yield int(folder.name), (folder / "cmdline").read_text(encoding="utf-8")
+                command = (folder / "cmdline").read_text(encoding="utf-8")
+                yield Member(int(folder.name), int(parent), command)
         except OSError:
             continue
 

@@ -144,8 +144,8 @@ def test_nothing_but_local_sockets_is_ever_asked_for(
     (tmp_path / "loaded").unlink()
     assert finish(lab.command(output, "--nprocs", 2), environment=paths)[0] == 0
     assert finish(lab.command(output, level="group"), environment=paths)[0] == 0
-    # The command, two processes of the pool's workers, and the group.
-    assert len((tmp_path / "loaded").read_text()) >= 4
+    # The command, what its workers are forked from, and the group.
+    assert len((tmp_path / "loaded").read_text()) >= 3
     assert not report.exists(), report.read_text()
     note("a call home", "none is made by any process")
 

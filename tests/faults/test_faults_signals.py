@@ -31,17 +31,26 @@ CHECKED = (
     "it ended in time and left no process; no half file; the same command went on, and its outputs "
     "are those of an undisturbed run to the bit"
 )
-VICTIMS = ("parent", "pool process", "worker")
+VICTIMS = ("parent", "pool process", "nursery", "keeper", "worker")
 
 
 def find_victim(victim: str, parent: int) -> int | None:
-    for process, command in sorted(list_session(parent)):
-        is_worker = "workflow.worker" in command
-        if victim == "worker" and is_worker:
+    if victim == "parent":
+        return parent
+    members = sorted(list_session(parent))
+    from_nursery = {one.process for one in members if "workflow.nursery" in one.command}
+    for process, its_parent, _ in members:
+        if process not in from_nursery:
+            kind = "" if process == parent else "pool process"
+        elif its_parent == parent:
+            kind = "nursery"
+        else:
+            # A worker's parent is its keeper; the keeper's is the nursery.
+            grandparents = {one.parent for one in members if one.process == its_parent}
+            kind = "worker" if grandparents & from_nursery else "keeper"
+        if kind == victim:
             return process
-        if victim == "pool process" and not is_worker and process != parent:
-            return process
-    return parent if victim == "parent" else None
+    return None
 
 
 def strike(process: subprocess.Popen[str], victim: str, number: signal.Signals) -> bool:

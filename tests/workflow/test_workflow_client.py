@@ -14,12 +14,13 @@ from workflow_jobs import make_job
 from bids_film.domain.errors import WorkerDiedError
 from bids_film.workflow.client import WorkerClient
 from bids_film.workflow.job import Result
+from bids_film.workflow.nursery import Nursery
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-from bids_film.workflow import worker
+from bids_film.workflow import nursery, worker
 from bids_film.workflow.job import Result, ScanOutcome
 
 def handle(job):
@@ -38,14 +39,23 @@ def handle(job):
     return ScanOutcome(result=Result.DONE, entities=job.entities, input=kind, message=process)
 
 worker.attempt_scan = handle
-worker.main()
+nursery.tend()
 """
 
 
+COMMAND = (sys.executable, "-c", WORKER.format(root=str(ROOT)))
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery(command=COMMAND)
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[WorkerClient]:
-    command = [sys.executable, "-c", WORKER.format(root=str(ROOT)), str(os.getpid())]
-    with WorkerClient(log_file=tmp_path / "worker.log", command=command) as client:
+def client(tmp_path: Path, nursery: Nursery) -> Iterator[WorkerClient]:
+    with WorkerClient(nursery, log_file=tmp_path / "worker.log") as client:
         yield client
 
 
@@ -115,14 +125,14 @@ def test_closing_ends_the_process(client: WorkerClient) -> None:
     assert not Path(f"/proc/{process_id}").exists()
 
 
-def test_a_worker_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_a_worker_ends_with_a_client_that_is_killed(tmp_path: Path) -> None:
     parent = f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
 from bids_film.workflow.client import WorkerClient
+from bids_film.workflow.nursery import Nursery
 from workflow_jobs import make_job
-command = [sys.executable, "-c", {WORKER.format(root=str(ROOT))!r}, str(os.getpid())]
-client = WorkerClient(command=command)
+client = WorkerClient(Nursery(command={COMMAND!r}))
 client.run(make_job(acq="a"))
 print(client.process_id, flush=True)
 client.run(make_job(acq="sleep"))
@@ -130,10 +140,63 @@ client.run(make_job(acq="sleep"))
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         worker = int(process.stdout.readline())
+        tree = [worker, find_parent(worker), find_parent(find_parent(worker))]
         time.sleep(0.2)
         process.kill()
+    for member in tree:
+        wait_until_gone(member)
+
+
+def test_a_worker_of_a_killed_nursery_goes_on_and_the_next_one_has_another(
+    tmp_path: Path,
+) -> None:
+    nursery = Nursery(command=COMMAND)
+    with WorkerClient(nursery) as first, WorkerClient(nursery) as second:
+        before = first.run(make_job(acq="a"))
+        killed = find_parent(find_parent(int(before.message)))
+        os.kill(killed, signal.SIGKILL)
+        assert first.run(make_job(acq="b")).message == before.message
+        after = second.run(make_job(acq="a"))
+        assert find_parent(find_parent(int(after.message))) != killed
+    nursery.close()
+
+
+def test_a_worker_without_its_keeper_is_replaced(client: WorkerClient) -> None:
+    worker = int(client.run(make_job(acq="a")).message)
+    os.kill(find_parent(worker), signal.SIGKILL)
+    while client.process_id is not None:
+        time.sleep(0.01)
+    assert client.run(make_job(acq="b")).input == "b"
+    wait_until_gone(worker)
+
+
+def test_a_nursery_that_cannot_start_costs_the_job_alone(tmp_path: Path) -> None:
+    log = tmp_path / "nursery.log"
+    broken = Nursery(command=[sys.executable, "-c", "import no_such_library"], log_file=log)
+    with WorkerClient(broken) as client, pytest.raises(WorkerDiedError, match="before it answered"):
+        client.run(make_job(acq="a"))
+    assert "no_such_library" in log.read_text(encoding="utf-8")
+    broken.close()
+
+
+def test_closing_a_nursery_leaves_no_process(tmp_path: Path) -> None:
+    nursery = Nursery(command=COMMAND)
+    with WorkerClient(nursery) as client:
+        worker = int(client.run(make_job(acq="a")).message)
+        tree = [worker, find_parent(worker), find_parent(find_parent(worker))]
+    nursery.close()
+    for member in tree:
+        wait_until_gone(member)
+
+
+def find_parent(process_id: int) -> int:
+    status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii")
+    return int(status.rpartition(")")[2].split()[1])
+
+
+def wait_until_gone(process_id: int) -> None:
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists() and not _is_zombie(worker):
+    while Path(f"/proc/{process_id}").exists() and not _is_zombie(process_id):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
