@@ -15,6 +15,7 @@ from bids_film.domain.entities import BidsName, parse_name
 from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.paths import make_absolute
 from bids_film.domain.scan import Scan
+from bids_film.domain.words import name_some
 from bids_film.inputs.filters import Filters, matches, parse_filters, with_defaults
 from bids_film.inputs.folders import (
     check_dataset,
@@ -90,7 +91,8 @@ def open_dataset(
         check_dataset(root, available)
     chosen = choose_participants(available, participants, root)
     images = _list_images(root, _list_all(root, available, chosen, database_dir), frozenset(chosen))
-    images = _choose_sessions(images, sessions, root)
+    among = f" for {name_some([f'sub-{label}' for label in chosen])}" if participants else ""
+    images = _choose_sessions(images, sessions, root, among=among)
     found = [image for image in images if matches(wanted, image.parts)]
     if not found:
         raise _nothing_found_error(root, wanted, images, len(chosen))
@@ -150,7 +152,7 @@ def _parse_image(root: Path, path: Path) -> _Image | None:
 
 
 def _choose_sessions(
-    images: list[_Image], sessions: Sequence[str] | None, root: Path
+    images: list[_Image], sessions: Sequence[str] | None, root: Path, *, among: str
 ) -> list[_Image]:
     if sessions is None:
         return images
@@ -158,7 +160,7 @@ def _choose_sessions(
     available = sorted({i.name.entities["ses"] for i in images if "ses" in i.name.entities})
     unknown = [label for label in labels if label not in available]
     if unknown:
-        raise unknown_label_error("session", "ses", unknown, available, root)
+        raise unknown_label_error("session", "ses", unknown, available, root, among=among)
     return [image for image in images if image.name.entities.get("ses") in labels]
 
 

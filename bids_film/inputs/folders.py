@@ -125,9 +125,18 @@ def choose_participants(
 
 
 def unknown_label_error(
-    noun: str, key: str, unknown: Sequence[str], available: Sequence[str], root: Path
+    noun: str,
+    key: str,
+    unknown: Sequence[str],
+    available: Sequence[str],
+    root: Path,
+    *,
+    among: str = "",
 ) -> InputError:
-    """Build the error for labels that a dataset does not have, naming the nearest that it has."""
+    """Build the error for labels that a dataset does not have, naming the nearest that it has.
+
+    `among` says whose labels were looked at, where those were not all.
+    """
     near = list(dict.fromkeys(n for label in unknown for n in _nearest(label, available)))
     if near:
         hint = "Did you mean " + " or ".join(f"{key}-{label}" for label in near) + "?"
@@ -136,9 +145,9 @@ def unknown_label_error(
         more = len(available) - _SHOWN_LABELS
         hint = f"There are: {shown}" + (f" and {more} more." if more > 0 else ".")
     else:
-        hint = f"The dataset has no {noun}s."
+        hint = f"There are no {noun}s{among or ' in the dataset'}."
     names = ", ".join(f"{key}-{label}" for label in unknown)
-    return InputError(f"No {noun} {names} in {root}.", hint=hint)
+    return InputError(f"No {noun} {names}{among} in {root}.", hint=hint)
 
 
 def list_files(folder: Path, *, depth: int = 2) -> Iterator[str]:

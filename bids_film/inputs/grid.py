@@ -18,7 +18,8 @@ from bids_film.images.geometry import largest_shift_mm
 _LONGEST_AXIS = 2**15 - 1
 _MAX_VOXELS = 2**31
 _BYTES_PER_VOXEL = 4
-_BELIEVABLE_MM = (1e-3, 100.0)
+_BELIEVABLE_MM = (0.01, 100.0)
+"""A voxel of 1 mm whose header says micrometres is far more common than one of 0.001 mm."""
 _DISAGREEMENT_VOXELS = 0.1
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _SPATIAL_UNIT_BITS = 7
@@ -194,6 +195,10 @@ def _compare(sform: Affine, qform: Affine, shape: tuple[int, int, int]) -> list[
     smallest_mm = float(np.sqrt((sform[:3, :3] ** 2).sum(axis=0)).min())
     if apart_mm <= _DISAGREEMENT_VOXELS * smallest_mm:
         return []
+    with np.errstate(invalid="ignore"):
+        contradict = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+    if contradict:
+        return ["qform and sform contradict each other on left and right: the sform is used"]
     return [f"qform and sform differ by up to {apart_mm:.1f} mm: the sform is used"]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import Segmentation
+from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Affine, Grid
 from bids_film.domain.words import name_some
 from bids_film.images.geometry import largest_shift_mm, plan_ras, reorient
@@ -76,7 +77,12 @@ def check_geometry(image: Grid, output: Grid) -> Check:
         *_differing("units", image.xyzt_units, output.xyzt_units),
         *_differing_numbers(image, output),
         *_differing_affine("affine", image.affine, output.affine, image.shape),
-        *_differing_affine("qform", image.qform, output.qform, image.shape),
+        *(
+            # Of sizes that cannot be, the output's qform has others.
+            _differing_affine("qform", image.qform, output.qform, image.shape)
+            if all(np.isfinite(size) and size > 0 for size in image.qform_numbers[1:4])
+            else []
+        ),
         *_differing_affine("sform", image.sform, output.sform, image.shape),
     ]
     name = "Same grid as the image"
@@ -93,6 +99,25 @@ def check_geometry(image: Grid, output: Grid) -> Check:
             f"are those of the image: {size} voxels of {spacing} mm."
         ),
     )
+
+
+def check_orientation(grid: Grid, table: LabelTable) -> Check:
+    """Look whether the header says where left and right are, and says it once.
+
+    Where the structures have sides, theirs may be swapped.
+    """
+    name = "Left and right known"
+    if grid.qform_code <= 0 and grid.sform_code <= 0:
+        problem = "The header says nothing of the orientation: left and right are not known"
+    elif grid.qform_code > 0 and grid.sform_code > 0 and _swaps_sides(grid):
+        problem = "In the header, qform and sform contradict each other on left and right"
+    else:
+        detail = "The header says how the patient lies in the image."
+        return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+    if any(len(sides) > 1 for sides in pair_structures(table.structures).values()):
+        detail = f"{problem}, and may be swapped in the segmentation."
+        return Check(name=name, verdict=Verdict.FAILED, detail=detail)
+    return Check(name=name, verdict=Verdict.LOOK, detail=f"{problem}.")
 
 
 def check_presence(segmentation: Segmentation) -> Check:
@@ -217,6 +242,10 @@ def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:
         if data.shape[axis] > 1
         for side, place in zip(sides, (0, -1), strict=True)
     }
+
+
+def _swaps_sides(grid: Grid) -> bool:
+    return bool(np.linalg.det(grid.qform[:3, :3]) * np.linalg.det(grid.sform[:3, :3]) < 0)
 
 
 def _differing(what: str, of_image: object, of_output: object) -> list[str]:

@@ -18,6 +18,7 @@ from bids_film.report.checks import (
     check_field_of_view,
     check_geometry,
     check_metadata,
+    check_orientation,
     check_presence,
     check_volumes,
 )
@@ -125,6 +126,8 @@ class ScanFiles:
         Reads a label map of the figures, by its path; None where it is not there.
     cohort : Mapping[str, Spread]
         Volumes of all scans, by abbreviation.
+    failed : str
+        Why the last run of the scan failed; empty where it did not.
     """
 
     volume: Volume | None
@@ -132,6 +135,7 @@ class ScanFiles:
     entropy: Volume | None = None
     read_map: Callable[[str], Volume | None] = lambda _: None
     cohort: Mapping[str, Spread] = field(default_factory=dict)
+    failed: str = ""
 
 
 def build_scan_page(segmentation: Segmentation, files: ScanFiles) -> ScanPage:
@@ -170,7 +174,9 @@ def _check_outputs(
 ) -> tuple[Check, ...]:
     output = files.output
     checks = [
+        _check_run(files),
         _compare_grids(files),
+        check_orientation(output.grid, table),
         check_presence(segmentation),
         check_field_of_view(
             output.data,
@@ -185,6 +191,16 @@ def _check_outputs(
         check_metadata(segmentation),
     ]
     return tuple(_present(checks))
+
+
+def _check_run(files: ScanFiles) -> Check | None:
+    if not files.failed:
+        return None
+    return Check(
+        name="Made by the last run",
+        verdict=Verdict.FAILED,
+        detail=f"The last run of this scan failed ({files.failed}): this is of an earlier one.",
+    )
 
 
 def _compare_grids(files: ScanFiles) -> Check:

@@ -78,7 +78,8 @@ def check_symmetry(segmentation: Segmentation, output: Volume) -> Check | None:
 def check_intensity(stage: Stage) -> Check:
     """Look for what makes an image unfit: cut-off highlights, few gray levels, empty slices."""
     name = "Image intensities"
-    image = stage.image
+    # Of an image that was centred on zero, the lowest value is what has no signal.
+    image = stage.image - min(0, stage.image.min())
     bright, highest = np.count_nonzero(image > 0), image.max()
     problems = []
     # Zero is background; a peak at the highest value is what did not fit into the file's range.
@@ -89,7 +90,7 @@ def check_intensity(stage: Stage) -> Check:
     levels = len(np.unique(sample[sample > 0]))
     if levels < _FEW_LEVELS:
         problems.append(f"only {levels} different intensities")
-    empty = _count_empty_slices(stage)
+    empty = _count_empty_slices(image, stage)
     if empty:
         problems.append(f"{empty} slices within the segmented part have no signal")
     if problems:
@@ -106,7 +107,7 @@ def check_head(stage: Stage) -> Check | None:
     name = "Head inside the image"
     if len(stage.planes) == 1 or not _spans_head(stage):
         return None
-    head = stage.image > _find_threshold(stage.image)
+    head = _find_head(stage.image)
     sides = {
         "left": head[0],
         "right": head[-1],
@@ -160,17 +161,23 @@ def _spans_head(stage: Stage) -> bool:
     return bool(inside.size * stage.plan.spacing_mm[0] >= _WHOLE_HEAD_MM)
 
 
-def _find_threshold(image: NDArray[np.float32]) -> float:
-    """Find what tells air from skin: a third of the way from background to bright tissue."""
+def _find_head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell skin from air: it is brighter by a third of what lies between air and bright tissue."""
     low, high = np.percentile(image[::2, ::2, ::2], (1, 98))
-    return float(low + (high - low) / 3)
+    if low < 0:
+        # Centred on zero: what is around the head is not the darkest, but the commonest outside.
+        faces = [np.take(image, place, axis).ravel() for axis in range(3) for place in (0, -1)]
+        image = np.abs(image - np.median(np.concatenate(faces)))
+        low, high = np.percentile(image[::2, ::2, ::2], (1, 98))
+    head: NDArray[np.bool_] = image > low + (high - low) / 3
+    return head
 
 
-def _count_empty_slices(stage: Stage) -> int:
+def _count_empty_slices(image: NDArray[np.float32], stage: Stage) -> int:
     axis = stage.planes[0].axis
     others = tuple(other for other in range(3) if other != axis)
     inside = np.flatnonzero(stage.labels.any(axis=others))
     if not inside.size:
         return 0
-    highest: NDArray[Any] = stage.image.max(axis=others)
+    highest: NDArray[Any] = image.max(axis=others)
     return int((highest[inside[0] : inside[-1] + 1] <= 0).sum())

@@ -22,6 +22,7 @@ from bids_film.training.selection import keep_present
 from bids_film.training.splits import find_value
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import check_names, read_evaluation
+from bids_film.workflow.fingerprint import is_of_another_image
 from bids_film.workflow.folders import check_folders, read_excluded
 from bids_film.workflow.group import choose_segmented, read_segmentations
 from bids_film.workflow.measure import (
@@ -34,6 +35,7 @@ from bids_film.workflow.measure import (
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
 from bids_film.workflow.seen import SeenScans
+from bids_film.workflow.state import find_last_failure, read_outcome, state_path
 from bids_film.workflow.tables import Row
 from bids_film.workflow.train import find_labelled_scans
 
@@ -141,7 +143,7 @@ def _list_outputs(
             found = True
             others += segmentation.model.sha256 != digest
             measure = partial(
-                measure_outputs, segmentation, scan, options.output_dir, header, recipe
+                _measure_current, segmentation, scan, options.output_dir, header, recipe
             )
             yield Item(scan=scan, path=segmentation.scan, measure=measure)
     if others:
@@ -156,6 +158,27 @@ def _list_outputs(
             hint="run the participant level first, or give --part test to run the model here; and "
             "check the patterns of labels in the recipe",
         )
+
+
+def _measure_current(
+    segmentation: Segmentation, scan: Scan, output: Path, header: ModelHeader, recipe: Recipe
+) -> list[Measured]:
+    """Measure a label map of the scan as it is now.
+
+    Raises
+    ------
+    ScanError
+        Also where it is of an earlier run, or of another image.
+    """
+    hint = "run the participant level again, or leave the scan out by --exclude-list"
+    if failed := find_last_failure(output, segmentation):
+        raise ScanError(
+            f"the label map is of an earlier run, the last one failed: {failed}", hint=hint
+        )
+    outcome = read_outcome(state_path(output, segmentation.model.name, segmentation.scan))
+    if is_of_another_image(outcome, scan):
+        raise ScanError("the image is not the one that was segmented", hint=hint)
+    return measure_outputs(segmentation, scan, output, header, recipe)
 
 
 def _measure_all(
@@ -198,6 +221,7 @@ def _find_levels(options: Options, header: ModelHeader) -> Callable[[Scan], Row]
     table = read_table(path, required="participant_id") if path.exists() else None
     columns = table.columns if table else ()
     check_key(options.by, [*fields, *columns], where=f"--by, for {header.name} and {path}")
+    check_names([options.by])
     keys = [("participant_id", "sub-"), ("session_id", "ses-")]
     present = [key for key in keys if key[0] in columns]
     rows = index_rows(table, present) if table else {}

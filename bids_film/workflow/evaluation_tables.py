@@ -95,7 +95,7 @@ def find_columns(
 
 
 def check_names(fields: Iterable[str], *, known: Iterable[str] = ()) -> None:
-    """Refuse metadata fields that would take the place of a table's own columns.
+    """Refuse metadata fields, or columns to divide by, that would replace a table's own columns.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def check_names(fields: Iterable[str], *, known: Iterable[str] = ()) -> None:
     """
     if taken := {*COLUMNS, *known} & {*fields}:
         raise UsageError(
-            f"the metadata field {min(taken)!r} is named like a column of the tables that are "
-            "written",
-            hint="give the field another name in the recipe, with the key of the dataset in keys",
+            f"{min(taken)!r} is named like a column of the tables that are written",
+            hint="give a metadata field another name in the recipe, with the key of the dataset in "
+            "keys; give a column of participants.tsv another name",
         )
 
 

@@ -104,6 +104,7 @@ def run_experiment(options: Options) -> ExitCode:
 
 def _check_by(recipe: Recipe, scans: Sequence[Scan]) -> None:
     by, fields = recipe.experiment.by, [field.name for field in recipe.metadata_fields]
+    check_names([by], known=_OWN_COLUMNS)
     if by and by not in fields and not any(find_value(scan, by) for scan in scans):
         raise UsageError(
             f"[experiment] by: none of {len(scans)} scans has a value of {by!r}",
@@ -125,6 +126,7 @@ def _run_arms(
     options: Options,
 ) -> list[Row]:
     by = recipe.experiment.by
+    used = "other" if split.test else "validation"
     levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
     contents = {_identify(scan, options): hash_scan(scan, recipe.structures) for scan in evaluated}
     rows: list[Row] = []
@@ -133,7 +135,7 @@ def _run_arms(
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, contents, recipe, options):
                     level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
-                    rows.append({"arm": arm, "seed": seed, **row, "used_for": "other", **level})
+                    rows.append({"arm": arm, "seed": seed, **row, "used_for": used, **level})
     return rows
 
 

@@ -73,6 +73,16 @@ def explain_run(
     return next((reason for reason in reasons if reason), "")
 
 
+def is_of_another_image(outcome: ScanOutcome | None, scan: Scan) -> bool:
+    """Whether a scan's image has another size than the one that was segmented.
+
+    Its time says nothing where a dataset was copied; an image that is not there is none.
+    """
+    before = outcome.fingerprint.get("input", {}) if outcome else {}
+    now = _describe_file(scan.path, scan.relative_path)
+    return "size" in before and "size" in now and before["size"] != now["size"]
+
+
 def describe_output(path: Path, output_dir: Path) -> OutputFile:
     """Describe a file that was just written, so that a later run knows it again."""
     status = path.stat()

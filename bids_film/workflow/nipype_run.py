@@ -231,7 +231,8 @@ def _configure(options: Options, *, on_cluster: bool) -> None:
         {
             "logging": {"log_to_file": "false"},
             "execution": {
-                "crashdump_dir": str(options.output_dir / LOGS),
+                # nipype's settings are a ConfigParser's, which would take % for a reference.
+                "crashdump_dir": str(options.output_dir / LOGS).replace("%", "%%"),
                 "crashfile_format": "txt",
                 "create_report": "false",
                 "check_version": "false",

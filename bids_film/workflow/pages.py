@@ -20,7 +20,7 @@ from bids_film.domain.segmentation import FailedScan, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
-from bids_film.workflow.state import LOGS, identify_file, read_outcomes
+from bids_film.workflow.state import LOGS, find_last_failure, identify_file, read_outcomes
 from bids_film.workflow.verdicts import write_checks
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
         entropy=entropy,
         read_map=lambda path: _read_if_there(output / path, labels=True),
         cohort=read_cohort(output, segmentation.model.name),
+        failed=find_last_failure(output, segmentation),
     )
     return build_scan_page(segmentation, files)
 

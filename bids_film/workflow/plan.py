@@ -223,15 +223,15 @@ def _check_metadata_file(
             f"--metadata-file {path}: none of its {len(people)} participants is in the dataset",
             hint=f"participant_id is such as {scan.participant} or sub-{scan.participant}",
         )
-    # Every row has the same columns: one tells which fields the table speaks of.
-    columns = MetadataSource(kind=SourceKind.METADATA_FILE, file=path.name, values=rows[0])
-    if not any(value.source for value in resolve(encoder.fields, [columns])):
+    # Every row has the same columns, and n/a speaks of no field.
+    read = {column: _speaks_of_a_field(column, encoder) for column in rows[0]}
+    if not any(read.values()):
         known = ", ".join(field.name for field in encoder.fields) or "none"
         raise UsageError(
             f"--metadata-file {path}: no column is a field that the model reads",
             hint=f"its fields: {known}",
         )
-    notes = list(_find_misspelt(rows[0], encoder))
+    notes = list(_find_misspelt([column for column in read if not read[column]], encoder))
     if gone:
         notes.append(
             f"{len(gone)} of {len(people)} participants are not in the dataset: {name_some(gone)}"
@@ -239,9 +239,15 @@ def _check_metadata_file(
     sys.stderr.writelines(f"note: --metadata-file {path}: {note}\n" for note in notes)
 
 
+def _speaks_of_a_field(column: str, encoder: Encoder) -> bool:
+    source = MetadataSource(kind=SourceKind.METADATA_FILE, file="", values={column: "1"})
+    return any(value.source for value in resolve(encoder.fields, [source]))
+
+
 def _find_misspelt(columns: Iterable[str], encoder: Encoder) -> Iterator[str]:
+    """Find the columns, of those that are no field's, that are nearly called like one."""
     known = [key for field in encoder.fields for key in (field.name, *field.keys)]
     for column in columns:
         near = difflib.get_close_matches(column, known, n=1, cutoff=0.8)
-        if near and column not in known:
+        if near:
             yield f"column {column!r} is no field of the model; did you mean {near[0]!r}?"

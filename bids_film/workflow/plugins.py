@@ -87,7 +87,8 @@ def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]
     """
     settings = {
         "n_procs": processes,
-        "memory_gb": memory_gb,
+        # nipype would wait for ever where there is less than a node asks for, or 0.01.
+        "memory_gb": max(memory_gb, 1.0),
         "raise_insufficient": False,
         "n_gpu_procs": processes,
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 import bids_film
 from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.domain.errors import BidsFilmError
+from bids_film.domain.segmentation import Segmentation
 from bids_film.workflow.job import (
     Result,
     ScanJob,
@@ -50,6 +51,12 @@ def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]
     paths = sorted((output_dir / LOGS).glob(f"seg-*/sub-{participant}/**/sub-*.json"))
     found = [outcome for outcome in map(read_outcome, paths) if outcome]
     return [outcome for outcome in found if not outcome.exit_code]
+
+
+def find_last_failure(output_dir: Path, segmentation: Segmentation) -> str:
+    """Say why the last run of a segmented scan failed; empty where it did not, or nobody knows."""
+    outcome = read_outcome(state_path(output_dir, segmentation.model.name, segmentation.scan))
+    return outcome.message if outcome and outcome.failed and not outcome.exit_code else ""
 
 
 def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:

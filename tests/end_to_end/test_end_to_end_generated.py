@@ -404,6 +404,7 @@ def test_an_experiment_tells_what_metadata_are_worth(lab: Path, tmp_path: Path) 
     run = run_program(*command)
     assert run.code == 0, run.err
     rows = read_table(tmp_path / "out" / "experiment.tsv")
+    assert {row["used_for"] for row in rows} == {"validation"}
     keys = {(row["arm"], row["seed"], row["condition"]) for row in rows}
     makers = ("GE", "Philips", "Siemens")
     told = {"as found", "withheld", *(f"Manufacturer={maker}" for maker in makers)}
@@ -451,16 +452,46 @@ def test_evaluate_divides_by_a_column_and_compares_with_another_table(
     ("options", "said"),
     [
         (("--by", "agee"), "did you mean 'age'"),
+        (("--by", "dice"), "'dice' is named like a column"),
         (("--compare-with", "nowhere.tsv"), "nowhere.tsv"),
     ],
 )
 def test_an_evaluation_that_cannot_be_divided_or_compared_says_why(
-    lab: Path, options: tuple[str, str], said: str
+    lab: Path, tmp_path: Path, options: tuple[str, str], said: str
 ) -> None:
     model = lab / "model" / "phantom.safetensors"
-    run = run_program(lab / "bids", lab / "out", "evaluate", "--model", model, *options)
+    bids = lab / "bids"
+    if options[1] == "dice":
+        bids = shutil.copytree(bids, tmp_path / "bids")
+        write_tsv(bids / "participants.tsv", [{"participant_id": "sub-01", "dice": "0.1"}])
+    run = run_program(bids, lab / "out", "evaluate", "--model", model, *options)
     assert run.code in (2, 3)
     assert said in run.err
+
+
+@pytest.mark.parametrize("content", [b"damaged", b"of another scan, which is longer"])
+def test_a_label_map_that_is_not_of_the_scan_as_it_is_now_is_not_evaluated(
+    lab: Path, tmp_path: Path, content: bytes
+) -> None:
+    bids = shutil.copytree(lab / "bids", tmp_path / "bids")
+    model, output = lab / "model" / "phantom.safetensors", tmp_path / "100% out"
+    options = ("--model", model, "--participant-label", "01", "02")
+    assert run_program(bids, output, "participant", *options).code == 0
+    scan_path(bids, "02").write_bytes(content)
+    said = "is not the one that was segmented"
+    if content == b"damaged":
+        assert run_program(bids, output, "participant", *options).code == 1
+        said = "is of an earlier run, the last one failed"
+        assert said.partition(",")[0] not in (output / "sub-01.html").read_text(encoding="utf-8")
+        page = (output / "sub-02.html").read_text(encoding="utf-8")
+        assert "this is of an earlier one" in page
+        assert '<div class="light failed">' in page
+    run = run_program(bids, output, "evaluate", *options)
+    assert run.code == 1
+    assert "1 scans, 1 failed" in run.out
+    assert said in run.err
+    rows = read_table(output / "evaluation_seg-phantom_selected.tsv")
+    assert {row["participant_id"] for row in rows} == {"sub-01"}
 
 
 def test_one_bad_scan_does_not_stop_the_others_and_is_named(lab: Path, tmp_path: Path) -> None:

@@ -46,8 +46,11 @@ def test_one_scan_of_ten_that_needs_too_much_memory_is_named(tmp_path: Path) -> 
     note("memory runs out in one scan of ten", "nine done, the tenth named with its reason, exit 1")
 
 
-def test_too_little_memory_for_the_model_ends_the_run(lab: Lab, output: Path) -> None:
-    code, _, err = finish(lab.command(output, "--nprocs", 1, "--mem", 0.2))
+@pytest.mark.parametrize("gigabytes", [0.001, 0.2])
+def test_too_little_memory_for_the_model_ends_the_run(
+    lab: Lab, output: Path, gigabytes: float
+) -> None:
+    code, _, err = finish(lab.command(output, "--nprocs", 1, "--mem", gigabytes))
     assert code in (2, 3)
     assert "not enough memory to load the model" in err
     assert "Traceback" not in err

@@ -278,6 +278,13 @@ def test_an_unknown_session_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path / "none", sessions=["a"])
 
 
+def test_sessions_of_other_participants_are_not_denied(tmp_path: Path) -> None:
+    write_dataset(tmp_path, participants=("01",), sessions=("pre",))
+    write_dataset(tmp_path, participants=("02",))
+    with pytest.raises(InputError, match=r"(?s)No session ses-pre for sub-02.*no sessions for sub-02"):
+        open_dataset(tmp_path, participants=["02"], sessions=["pre"])
+
+
 def test_where_nothing_matches_the_filters_and_what_there_is_are_named(tmp_path: Path) -> None:
     write_dataset(tmp_path, names=("T1w", "T2w"))
     with pytest.raises(InputError, match=r"suffix=FLAIR\|acq") as caught:

@@ -278,6 +278,13 @@ def test_forms_that_disagree_are_said_with_the_millimetres(tmp_path: Path) -> No
     assert read_volume(path).notes == ("qform and sform differ by up to 2.1 mm: the sform is used",)
 
 
+def test_forms_that_contradict_each_other_on_the_sides_are_said_to(tmp_path: Path) -> None:
+    swapped = np.diag([-1, 1, 1, 1]) @ make_affine()
+    path = _write_with_forms(tmp_path / "scan.nii.gz", swapped, make_affine(), (1, 1))
+    (note,) = read_volume(path).notes
+    assert "contradict each other on left and right" in note
+
+
 def test_forms_that_differ_by_less_than_a_tenth_of_a_voxel_agree(tmp_path: Path) -> None:
     nearly = make_affine(origin_mm=(-10, -20, -30.05))
     path = _write_with_forms(tmp_path / "scan.nii.gz", nearly, make_affine(), (1, 1))
@@ -297,6 +304,7 @@ def test_without_both_forms_the_orientation_is_said_to_be_unknown(tmp_path: Path
         ("micron", (500, 500, 2000), (0.5, 0.5, 2), "converted"),
         ("meter", (0.001, 0.001, 0.002), (1, 1, 2), "converted"),
         ("meter", (1, 1, 2), (1, 1, 2), "read as millimetres"),
+        ("micron", (1, 1, 5), (1, 1, 5), "read as millimetres"),
     ],
 )
 def test_units_other_than_millimetres_are_converted_where_that_can_be(

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from report_scenes import TABLE, make_cord, make_grid, make_segmentation
 
+from bids_film.domain.labels import LabelTable
 from bids_film.domain.segmentation import RecordedValue
 from bids_film.report.checks import (
     Verdict,
     check_field_of_view,
     check_geometry,
     check_metadata,
+    check_orientation,
     check_presence,
     check_volumes,
 )
@@ -54,6 +56,45 @@ def test_a_flipped_axis_is_noticed_at_the_far_end() -> None:
     affine = GRID.affine.copy()
     affine[1, 1] *= -1
     assert "affine off by 59 mm" in check_geometry(GRID, replace(GRID, affine=affine)).detail
+
+
+def test_a_voxel_size_that_cannot_be_is_no_difference() -> None:
+    """The label map has another one in its place, and another qform with it."""
+    image = replace(GRID, qform_numbers=(1.0, 1.0, 1.0, 0.0, *GRID.qform_numbers[4:]))
+    output = replace(GRID, qform=moved(600))
+    assert check_geometry(image, output).verdict is Verdict.PASSED
+    assert check_geometry(GRID, output).verdict is Verdict.FAILED
+
+
+SIDED = LabelTable(
+    structures=tuple(
+        replace(structure, name=f"{side} thalamus", part_of="")
+        for structure, side in zip(TABLE, ("Left", "Right"), strict=False)
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"qform_code": 0, "sform_code": 0}, "not known"),
+        ({"qform": GRID.qform @ np.diag([-1, 1, 1, 1])}, "contradict"),
+    ],
+)
+def test_sides_that_the_header_leaves_open_are_worth_a_look_and_fail_structures_that_have_them(
+    changes: dict[str, Any], words: str
+) -> None:
+    for table, verdict in ((TABLE, Verdict.LOOK), (SIDED, Verdict.FAILED)):
+        assert check_orientation(GRID, table).verdict is Verdict.PASSED
+        check = check_orientation(replace(GRID, **changes), table)
+        assert check.verdict is verdict
+        assert words in check.detail
+
+
+@pytest.mark.parametrize("form", ["qform", "sform"])
+def test_one_form_is_enough_to_know_the_sides(form: str) -> None:
+    grid = replace(GRID, **{f"{form}_code": 0, form: np.diag([-1.0, 1, 1, 1])})
+    assert check_orientation(grid, SIDED).verdict is Verdict.PASSED
 
 
 def test_missing_structures_are_named_and_an_empty_segmentation_fails() -> None:

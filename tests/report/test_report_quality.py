@@ -86,6 +86,17 @@ def test_a_head_inside_the_image_passes_and_one_that_is_cut_off_names_the_side()
     assert "left" not in cut.detail
 
 
+def test_an_image_that_is_centred_on_zero_is_judged_like_any_other() -> None:
+    for shift, verdict in ((0, Verdict.PASSED), (12, Verdict.LOOK)):
+        image, labels = make_head(shift=shift)
+        centred = (image - image.mean()) / image.std()
+        assert verdict_of(check_head(stage_head(centred, labels))) is verdict
+        stripped = np.where(labels > 0, image - np.median(image[labels > 0]), 0)
+        assert verdict_of(check_head(stage_head(stripped, labels))) is verdict
+        for moved in (centred, image - 5000):
+            assert verdict_of(check_intensity(stage_head(moved, labels))) is Verdict.PASSED
+
+
 def test_what_is_no_whole_head_is_not_judged_as_one() -> None:
     labels = make_cord()
     grid = make_grid((40, 30, 20))

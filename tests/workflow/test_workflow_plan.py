@@ -235,13 +235,16 @@ def test_what_looks_like_a_mistake_in_a_metadata_file_is_said(
     options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "values.tsv"
-    head = "participant_id\tManufacturer\tMagneticFieldStrenght\tcomment\n"
-    path.write_text(f"{head}sub-01\tSiemens\t3\t\nsub-77\tSiemens\t3\t\n", encoding="utf-8")
+    columns = ("Manufacturer", "MagneticFieldStrenght", "comment", "MagneticFieldStrength [T]")
+    head = "\t".join(("participant_id", *columns)) + "\n"
+    rows = "sub-01\tn/a\t3\t\tn/a\nsub-77\tSiemens\t3\t\t3\n"
+    path.write_text(head + rows, encoding="utf-8")
     make_plan(replace(options, metadata_file=path))
     said = capsys.readouterr().err
     assert "'MagneticFieldStrenght' is no field" in said
     assert "1 of 2 participants are not in the dataset: 77" in said
     assert "comment" not in said
+    assert "[T]" not in said, "what is read with its unit is no mistake"
 
 
 def test_no_such_model_and_no_such_participant_are_input_errors(options: Options) -> None:
