@@ -59,7 +59,8 @@ def main() -> None:
         describe(header, SIZES[model]): [*ours[model], *peers[model]]
         for model, header in headers.items()
     }
-    publish("engine", tables, arguments, *SIZES)
+    section = "engine" if "bf16" in list_precisions() else "engine-f32"
+    publish("engine", tables, arguments, *SIZES, section=section)
 
 
 def describe(header: ModelHeader, shape: Sequence[int]) -> str:

@@ -66,10 +66,10 @@ def try_peer(way: str, measure_peer: Callable[[], Row]) -> Iterator[Row]:
         print(f"{way}: not measured, {problem}")
 
 
-def take_best(call: Callable[[], object]) -> float:
-    """Seconds of the fastest of `REPEATS` calls, after one that does not count."""
+def take_best(call: Callable[[], object], *, repeats: int = REPEATS) -> float:
+    """Seconds of the fastest of some calls, after one that does not count."""
     call()
-    return min(_take_once(call) for _ in range(REPEATS))
+    return min(_take_once(call) for _ in range(repeats))
 
 
 def _take_once(call: Callable[[], object]) -> float:
@@ -143,12 +143,13 @@ def publish(
     tables: Mapping[str, Sequence[Row]],
     arguments: argparse.Namespace,
     *models: str,
+    section: str = "",
     remark: str = "",
 ) -> None:
-    """Print the tables, and put them into the page where that was asked for."""
+    """Print the tables, and put them into the page's section where that was asked for."""
     parts = [f"{title}:\n\n{describe(rows)}" for title, rows in tables.items()]
     run = f"{describe_run(f'performance/{name}.py', *models)} {arguments.threads} threads."
     text = "\n\n".join([*parts, *([remark] if remark else []), run])
     print(text)
     if arguments.write:
-        write_section(PAGE, name, text)
+        write_section(PAGE, section or name, text)

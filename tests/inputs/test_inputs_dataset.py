@@ -281,7 +281,8 @@ def test_an_unknown_session_is_named(tmp_path: Path) -> None:
 def test_sessions_of_other_participants_are_not_denied(tmp_path: Path) -> None:
     write_dataset(tmp_path, participants=("01",), sessions=("pre",))
     write_dataset(tmp_path, participants=("02",))
-    with pytest.raises(InputError, match=r"(?s)No session ses-pre for sub-02.*no sessions for sub-02"):
+    said = r"(?s)No session ses-pre for sub-02.*no sessions for sub-02"
+    with pytest.raises(InputError, match=said):
         open_dataset(tmp_path, participants=["02"], sessions=["pre"])
 
 
