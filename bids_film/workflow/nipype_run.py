@@ -92,7 +92,9 @@ def run_nodes(
 
         watch = _Watch(named, finished)
         arguments["status_callback"] = watch.notify
-        problem = _run(workflow, _make_plugin(name, arguments, resources, watch.record_death))
+        monitored = folder if options.resource_monitor else None
+        plugin = _make_plugin(name, arguments, resources, watch.record_death, monitored)
+        problem = _run(workflow, plugin)
         if not options.stop_on_first_crash:
             _write_pages(page for page in pages if name_page(page) not in watch.ended)
     measured = folder / workflow.name / "resource_monitor.json"
@@ -197,7 +199,11 @@ def _read_plugin(options: Options) -> tuple[str, dict[str, Any]]:
 
 
 def _make_plugin(
-    name: str, arguments: dict[str, Any], resources: Resources, record_death: NodeDied
+    name: str,
+    arguments: dict[str, Any],
+    resources: Resources,
+    record_death: NodeDied,
+    folder: Path | None,
 ) -> dict[str, Any]:
     from bids_film.workflow.plugins import make_plugin  # noqa: PLC0415
     from bids_film.workflow.slurm import SturdySLURMPlugin  # noqa: PLC0415
@@ -207,7 +213,8 @@ def _make_plugin(
     if name in CLUSTER_PLUGINS:
         # nipype's PBS plugin reads this default under another name than it stores it.
         return {"plugin": name, "plugin_args": {"max_jobname_len": 15, **arguments}}
-    return {"plugin": make_plugin(resources.processes, resources.memory_gb, arguments)}
+    pool = make_plugin(resources.processes, resources.memory_gb, arguments, folder=folder)
+    return {"plugin": pool}
 
 
 def _with_all_threads(job: ScanJob) -> ScanJob:

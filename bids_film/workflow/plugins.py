@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nipype.pipeline.plugins import MultiProcPlugin
@@ -26,9 +27,16 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is
     """nipype's MultiProc, but a killed process fails its nodes instead of hanging the run.
 
     It also waits without polling.
+
+    Parameters
+    ----------
+    plugin_args : Mapping[str, Any]
+    folder : Path, optional
+        In which the pool's processes run: nipype's monitor leaves its records where they do.
     """
 
-    def __init__(self, plugin_args: Mapping[str, Any]) -> None:
+    def __init__(self, plugin_args: Mapping[str, Any], folder: Path | None = None) -> None:
+        self._folder = folder
         super().__init__(plugin_args=plugin_args)
         self.pool: ProcessPoolExecutor = self._new_pool()
         self._ended = threading.Event()
@@ -50,6 +58,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is
             max_workers=self.processors,
             mp_context=multiprocessing.get_context("fork"),
             initializer=_prepare_pool_process,
+            initargs=(self._folder,),
         )
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:  # noqa: FBT001, FBT002
@@ -80,7 +89,13 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]  # nipype is
         self._ended.set()
 
 
-def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]) -> Any:
+def make_plugin(
+    processes: int,
+    memory_gb: float,
+    plugin_args: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+) -> Any:
     """Make the plugin for this machine: a pool, of one process as well.
 
     nipype's Linear plugin catches Ctrl-C and SIGTERM as if a node had failed, and goes on.
@@ -92,7 +107,7 @@ def make_plugin(processes: int, memory_gb: float, plugin_args: Mapping[str, Any]
         "raise_insufficient": False,
         "n_gpu_procs": processes,
     }
-    return SturdyMultiProcPlugin(plugin_args=settings | dict(plugin_args))
+    return SturdyMultiProcPlugin(settings | dict(plugin_args), folder)
 
 
 def end_pool_processes(grace_s: float = 10.0) -> None:
@@ -106,7 +121,9 @@ def end_pool_processes(grace_s: float = 10.0) -> None:
             process.kill()
 
 
-def _prepare_pool_process() -> None:
+def _prepare_pool_process(folder: Path | None) -> None:
+    if folder:
+        os.chdir(folder)
     # Ctrl-C reaches the whole process group; the parent decides what happens to its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_pool_process)

@@ -242,6 +242,21 @@ def test_what_a_review_rejects_is_left_out_of_evaluation_and_training(
     assert sum(counts) == len(PARTICIPANTS) - 1
 
 
+def test_the_resource_monitor_writes_into_the_logs_alone(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = lab / "model" / "phantom.safetensors"
+    run = run_program(
+        lab / "bids", "out", "participant", "--model", model, "--participant-label", "01",
+        "--resource-monitor",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (measured,) = (tmp_path / "out" / "logs").glob("*.resources.json")
+    assert max(json.loads(measured.read_text(encoding="utf-8"))["rss_GiB"]) > 0
+
+
 def test_a_run_that_starts_again_segments_nothing_anew(lab: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (lab / "out").rglob("*_dseg.nii.gz")}
     again = segment(lab)
