@@ -19,7 +19,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet, UNet
 from torch import Tensor, nn
 
-from benchmarks.performance.limits import measure_limit
+from benchmarks.performance.limits import measure_limits
 from benchmarks.performance.networks import list_precisions, load_network, run_network
 from benchmarks.performance.timing import (
     Row,
@@ -94,9 +94,7 @@ def measure_peers(header: ModelHeader, image: Tensor, threads: int) -> Iterator[
     def run(network: Callable[[Tensor], object]) -> float:
         return take_best(lambda: [network(batch) for batch in batches])
 
-    for precision in list_precisions():
-        once = partial(told, batches[0][:1])
-        yield measure_limit(once, precision, times=len(slices) if planar else 1)
+    yield from measure_limits(partial(told, batches[0][:1]), times=len(slices) if planar else 1)
     yield Row(way="the same network, plain PyTorch", seconds=run(told), note="logits only")
     if not planar:
         yield from measure_windows(told, image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.performance.networks import list_precisions
 from benchmarks.performance.timing import Row, take_best
 
 SIDE, CHANNELS, PIXELS = 2048, 64, 256
@@ -17,8 +18,8 @@ TRIES = 20
 """Each takes a tenth of a second: on a shared machine one of them finds the processor free."""
 
 
-def measure_limit(run: Callable[[], object], precision: str, *, times: int = 1) -> Row:
-    """Make the row of what `run` computes, `times` over, at the processor's best.
+def measure_limits(run: Callable[[], object], *, times: int = 1) -> Iterator[Row]:
+    """Make the rows of what `run` computes, `times` over, at the processor's best.
 
     Its multiplications and additions are counted (no others are), and divided by how many a second
     the processor does in the larger of two tasks that have next to nothing else to do: a product of
@@ -26,12 +27,14 @@ def measure_limit(run: Callable[[], object], precision: str, *, times: int = 1) 
     """
     with FlopCounterMode(display=False) as counter:
         run()
-    operations, peak = times * counter.get_total_flops(), measure_peak(precision)
-    return Row(
-        way=f"the limit: its multiplications and additions alone, {precision}",
-        seconds=operations / peak,
-        note=f"{operations / 1e9:,.0f} billion, at {peak / 1e9:,.0f} billion a second",
-    )
+    operations = times * counter.get_total_flops()
+    for precision in list_precisions():
+        peak = measure_peak(precision)
+        yield Row(
+            way=f"the limit: its multiplications and additions alone, {precision}",
+            seconds=operations / peak,
+            note=f"{operations / 1e9:,.0f} billion, at {peak / 1e9:,.0f} billion a second",
+        )
 
 
 @cache

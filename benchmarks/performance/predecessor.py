@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.performance.limits import measure_limit
+from benchmarks.performance.limits import measure_limits
 from benchmarks.performance.networks import compute_in, list_precisions
 from benchmarks.performance.timing import (
     REPEATS,
@@ -77,8 +77,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
             Row(way=f"bids_film, {precision}", seconds=take_best(partial(predict, precision)))
             for precision in reversed(list_precisions())
         ]
-        once = partial(network, images, vector, known)
-        predictions += [measure_limit(once, precision) for precision in list_precisions()]
+        predictions += measure_limits(partial(network, images, vector, known))
     network.train()
     keep_memory()
     loss = SegmentationLoss(parents=(0, 0), name="dice")
@@ -98,8 +97,7 @@ def time_ours() -> tuple[list[Row], list[Row]]:
         for precision in reversed(list_precisions())
         for way, forward in forwards.items()
     ]
-    once = make_step(network, partial(lose, network, "f32"))
-    steps += [measure_limit(once, precision) for precision in list_precisions()]
+    steps += measure_limits(make_step(network, partial(lose, network, "f32")))
     return predictions, steps
 
 

@@ -138,6 +138,12 @@ def largest_shift_mm(one: Affine, other: Affine, shape: Sequence[int]) -> float:
     return float(np.linalg.norm((places @ (one - other).T)[:, :3], axis=1).max())
 
 
+def have_opposite_sides(one: Affine, other: Affine) -> bool:
+    """Whether one of two affines is the mirror image of the other, however turned or moved."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.linalg.det(one[:3, :3]) * np.linalg.det(other[:3, :3]) < 0)
+
+
 def same_grid(one: Grid, other: Grid, *, tolerance_mm: float = 1e-3) -> bool:
     """Whether two grids have the same shape and every voxel at the same place in the world."""
     if one.shape != other.shape:

@@ -91,8 +91,7 @@ def open_dataset(
         check_dataset(root, available)
     chosen = choose_participants(available, participants, root)
     images = _list_images(root, _list_all(root, available, chosen, database_dir), frozenset(chosen))
-    among = f" for {name_some([f'sub-{label}' for label in chosen])}" if participants else ""
-    images = _choose_sessions(images, sessions, root, among=among)
+    images = _choose_sessions(images, sessions, root, people=chosen if participants else ())
     found = [image for image in images if matches(wanted, image.parts)]
     if not found:
         raise _nothing_found_error(root, wanted, images, len(chosen))
@@ -152,7 +151,7 @@ def _parse_image(root: Path, path: Path) -> _Image | None:
 
 
 def _choose_sessions(
-    images: list[_Image], sessions: Sequence[str] | None, root: Path, *, among: str
+    images: list[_Image], sessions: Sequence[str] | None, root: Path, *, people: Sequence[str]
 ) -> list[_Image]:
     if sessions is None:
         return images
@@ -160,6 +159,7 @@ def _choose_sessions(
     available = sorted({i.name.entities["ses"] for i in images if "ses" in i.name.entities})
     unknown = [label for label in labels if label not in available]
     if unknown:
+        among = f" for {name_some([f'sub-{label}' for label in people])}" if people else ""
         raise unknown_label_error("session", "ses", unknown, available, root, among=among)
     return [image for image in images if image.name.entities.get("ses") in labels]
 

@@ -13,7 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import QFORM_KEYS, Affine, Grid
-from bids_film.images.geometry import largest_shift_mm
+from bids_film.images.geometry import have_opposite_sides, largest_shift_mm
 
 _LONGEST_AXIS = 2**15 - 1
 _MAX_VOXELS = 2**31
@@ -195,9 +195,7 @@ def _compare(sform: Affine, qform: Affine, shape: tuple[int, int, int]) -> list[
     smallest_mm = float(np.sqrt((sform[:3, :3] ** 2).sum(axis=0)).min())
     if apart_mm <= _DISAGREEMENT_VOXELS * smallest_mm:
         return []
-    with np.errstate(invalid="ignore"):
-        contradict = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
-    if contradict:
+    if have_opposite_sides(sform, qform):
         return ["qform and sform contradict each other on left and right: the sform is used"]
     return [f"qform and sform differ by up to {apart_mm:.1f} mm: the sform is used"]
 

@@ -16,7 +16,7 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Affine, Grid
 from bids_film.domain.words import name_some
-from bids_film.images.geometry import largest_shift_mm, plan_ras, reorient
+from bids_film.images.geometry import have_opposite_sides, largest_shift_mm, plan_ras, reorient
 
 _TOLERANCE_MM = 1e-3
 _OUTSIDE = 0.25
@@ -107,9 +107,10 @@ def check_orientation(grid: Grid, table: LabelTable) -> Check:
     Where the structures have sides, theirs may be swapped.
     """
     name = "Left and right known"
-    if grid.qform_code <= 0 and grid.sform_code <= 0:
+    codes = (grid.qform_code, grid.sform_code)
+    if max(codes) <= 0:
         problem = "The header says nothing of the orientation: left and right are not known"
-    elif grid.qform_code > 0 and grid.sform_code > 0 and _swaps_sides(grid):
+    elif min(codes) > 0 and have_opposite_sides(grid.qform, grid.sform):
         problem = "In the header, qform and sform contradict each other on left and right"
     else:
         detail = "The header says how the patient lies in the image."
@@ -242,10 +243,6 @@ def _labels_on_edges(data: NDArray[np.integer[Any]]) -> dict[str, set[int]]:
         if data.shape[axis] > 1
         for side, place in zip(sides, (0, -1), strict=True)
     }
-
-
-def _swaps_sides(grid: Grid) -> bool:
-    return bool(np.linalg.det(grid.qform[:3, :3]) * np.linalg.det(grid.sform[:3, :3]) < 0)
 
 
 def _differing(what: str, of_image: object, of_output: object) -> list[str]:

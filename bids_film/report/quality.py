@@ -78,8 +78,10 @@ def check_symmetry(segmentation: Segmentation, output: Volume) -> Check | None:
 def check_intensity(stage: Stage) -> Check:
     """Look for what makes an image unfit: cut-off highlights, few gray levels, empty slices."""
     name = "Image intensities"
-    # Of an image that was centred on zero, the lowest value is what has no signal.
-    image = stage.image - min(0, stage.image.min())
+    image, lowest = stage.image, stage.image.min()
+    if lowest < 0:
+        # Of an image that was centred on zero, the lowest value is what has no signal.
+        image = image - lowest
     bright, highest = np.count_nonzero(image > 0), image.max()
     problems = []
     # Zero is background; a peak at the highest value is what did not fit into the file's range.

@@ -35,7 +35,7 @@ from bids_film.workflow.measure import (
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
 from bids_film.workflow.seen import SeenScans
-from bids_film.workflow.state import find_last_failure, read_outcome, state_path
+from bids_film.workflow.state import find_outcome
 from bids_film.workflow.tables import Row
 from bids_film.workflow.train import find_labelled_scans
 
@@ -170,14 +170,16 @@ def _measure_current(
     ScanError
         Also where it is of an earlier run, or of another image.
     """
-    hint = "run the participant level again, or leave the scan out by --exclude-list"
-    if failed := find_last_failure(output, segmentation):
+    outcome = find_outcome(output, segmentation)
+    problem = ""
+    if outcome and outcome.failed:
+        problem = f"the label map is of an earlier run, the last one failed: {outcome.message}"
+    elif outcome and is_of_another_image(outcome, scan):
+        problem = "the image is not the one that was segmented"
+    if problem:
         raise ScanError(
-            f"the label map is of an earlier run, the last one failed: {failed}", hint=hint
+            problem, hint="run the participant level again, or leave the scan out by --exclude-list"
         )
-    outcome = read_outcome(state_path(output, segmentation.model.name, segmentation.scan))
-    if is_of_another_image(outcome, scan):
-        raise ScanError("the image is not the one that was segmented", hint=hint)
     return measure_outputs(segmentation, scan, output, header, recipe)
 
 

@@ -73,12 +73,12 @@ def explain_run(
     return next((reason for reason in reasons if reason), "")
 
 
-def is_of_another_image(outcome: ScanOutcome | None, scan: Scan) -> bool:
+def is_of_another_image(outcome: ScanOutcome, scan: Scan) -> bool:
     """Whether a scan's image has another size than the one that was segmented.
 
     Its time says nothing where a dataset was copied; an image that is not there is none.
     """
-    before = outcome.fingerprint.get("input", {}) if outcome else {}
+    before = outcome.fingerprint.get("input", {})
     now = _describe_file(scan.path, scan.relative_path)
     return "size" in before and "size" in now and before["size"] != now["size"]
 

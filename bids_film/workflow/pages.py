@@ -20,7 +20,7 @@ from bids_film.domain.segmentation import FailedScan, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
-from bids_film.workflow.state import LOGS, find_last_failure, identify_file, read_outcomes
+from bids_film.workflow.state import LOGS, find_outcome, identify_file, read_outcomes
 from bids_film.workflow.verdicts import write_checks
 
 if TYPE_CHECKING:
@@ -133,13 +133,14 @@ def _build_part(sidecar: Path, page: PageJob) -> ScanPage:
         labels = read_volume(output / segmentation.labels_file, labels=True)
         entropy_file = segmentation.entropy_file
         entropy = _read_if_there(output / entropy_file) if entropy_file else None
+    outcome = find_outcome(output, segmentation)
     files = ScanFiles(
         volume=_read_if_there(page.dataset_root / segmentation.scan),
         output=labels,
         entropy=entropy,
         read_map=lambda path: _read_if_there(output / path, labels=True),
         cohort=read_cohort(output, segmentation.model.name),
-        failed=find_last_failure(output, segmentation),
+        failed=outcome.message if outcome and outcome.failed else "",
     )
     return build_scan_page(segmentation, files)
 

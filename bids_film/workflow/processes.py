@@ -6,7 +6,6 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,22 +46,6 @@ def limit_memory(limit_gb: float) -> None:
     """Have allocations of this process fail beyond a limit, instead of those of the whole machine.
 
     Memory of a graphics card does not count, nor do the files that are mapped, such as libraries.
-
-    Raises
-    ------
-    MemoryError
-        Where the process has more already.
     """
     limit_bytes = int(limit_gb * 2**30)
-    # With nothing left, libraries wait for ever for what they cannot have.
-    if limit_bytes < (used := _measure_data()):
-        raise MemoryError(f"{used / 2**30:.2g} GB are in use, {limit_gb:.2g} GB may be")
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
-
-
-def _measure_data() -> int:
-    """Bytes of this process that the limit counts; 0 where the system does not say."""
-    with suppress(OSError, ValueError):
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
-        return int(pages) * resource.getpagesize()
-    return 0

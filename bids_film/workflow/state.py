@@ -53,10 +53,10 @@ def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]
     return [outcome for outcome in found if not outcome.exit_code]
 
 
-def find_last_failure(output_dir: Path, segmentation: Segmentation) -> str:
-    """Say why the last run of a segmented scan failed; empty where it did not, or nobody knows."""
+def find_outcome(output_dir: Path, segmentation: Segmentation) -> ScanOutcome | None:
+    """Find the last outcome of a segmented scan; None where there is none that blames the scan."""
     outcome = read_outcome(state_path(output_dir, segmentation.model.name, segmentation.scan))
-    return outcome.message if outcome and outcome.failed and not outcome.exit_code else ""
+    return None if outcome and outcome.exit_code else outcome
 
 
 def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:

@@ -14,6 +14,7 @@ from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import Affine, Grid
 from bids_film.images.geometry import (
     SlicePlane,
+    have_opposite_sides,
     largest_shift_mm,
     plan_ras,
     reorient,
@@ -200,3 +201,12 @@ def test_grids_are_the_same_within_a_tolerance_in_millimetres() -> None:
     assert same_grid(grid, make_grid((100, 100, 100), moved), tolerance_mm=0.1)
     assert not same_grid(grid, make_grid((100, 100, 99), np.eye(4)))
     assert largest_shift_mm(np.eye(4), turned, (100, 100, 100)) == pytest.approx(0.14, abs=0.01)
+
+
+def test_a_mirror_image_has_opposite_sides_and_what_is_turned_or_moved_has_not() -> None:
+    turned = np.eye(4)[[1, 2, 0, 3]]
+    turned[:3, 3] = 50
+    mirrored = np.diag([-1.0, 1, 1, 1])
+    assert not have_opposite_sides(np.eye(4), turned)
+    assert have_opposite_sides(turned, mirrored)
+    assert not have_opposite_sides(np.full((4, 4), np.nan), mirrored)

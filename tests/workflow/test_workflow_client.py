@@ -189,9 +189,14 @@ def test_closing_a_nursery_leaves_no_process(tmp_path: Path) -> None:
         wait_until_gone(member)
 
 
-def find_parent(process_id: int) -> int:
+def read_status(process_id: int) -> list[str]:
+    """State, parent and what else the kernel says of a process."""
     status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii")
-    return int(status.rpartition(")")[2].split()[1])
+    return status.rpartition(")")[2].split()
+
+
+def find_parent(process_id: int) -> int:
+    return int(read_status(process_id)[1])
 
 
 def wait_until_gone(process_id: int) -> None:
@@ -203,7 +208,6 @@ def wait_until_gone(process_id: int) -> None:
 
 def _is_zombie(process_id: int) -> bool:
     try:
-        status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii")
+        return read_status(process_id)[0] == "Z"
     except OSError:
         return True
-    return status.rpartition(")")[2].split()[0] == "Z"
