@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,7 @@ def stream_batches(
         sampler=itertools.count(start_step * portion.accumulate),
         num_workers=workers,
         collate_fn=_leave,
+        worker_init_fn=_outlast,
         # Its own, so that starting the workers leaves the network's chance as it is.
         generator=torch.Generator().manual_seed(seed),
         multiprocessing_context="fork" if workers else None,
@@ -120,6 +122,11 @@ def _stack(patches: Sequence[Patch]) -> Batch:
         vector=torch.stack([patch.vector for patch in patches]),
         known=torch.stack([patch.known for patch in patches]),
     )
+
+
+def _outlast(_: int) -> None:
+    """Leave it to the main process what SIGTERM means, which a cluster sends to all of a job."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _leave(batch: Any) -> Any:

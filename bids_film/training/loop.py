@@ -1,4 +1,4 @@
-"""The training loop: batches in, the best network out, resumable at every validation."""
+"""The training loop: batches in, the best network out; a run that is stopped can go on."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ Forward = Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]]
 
 Loss = Callable[[Sequence[Tensor], Tensor, Tensor], Tensor]
 """Logits of each supervised level, labels and annotated to a scalar, as a `SegmentationLoss`."""
+
+_KEEP_EVERY_S = 300.0
+"""How much of a run may be lost where it is killed between two validations."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,14 +110,19 @@ def train_network(
         run.report(f"going on at step {state.step} of {settings.steps}")
     window = _Window()
     stream = batches(state.step)
+    kept = time.monotonic()
     while state.step < settings.steps and not _has_stalled(state, settings):
         window.losses.append(_take_step(learner, forward, window.watch(stream), state.step, run))
         state.step += 1
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
             _validate(learner.averaged, validate, state, window, run)
-            if run.team.is_first:
-                save_state(run.state_file, state, learner)
             window = _Window()
+        elif time.monotonic() - kept < _KEEP_EVERY_S:
+            continue
+        if run.team.is_first:
+            reached = replace(state, seconds=state.seconds + window.elapsed)
+            save_state(run.state_file, reached, learner)
+        kept = time.monotonic()
     network.load_state_dict(state.best)
     network.eval()
     return state
@@ -132,12 +140,17 @@ class _Supervised(nn.Module):
 
 
 class _Window:
-    """Losses and times since the last validation."""
+    """Losses and times since the last validation, or since the run went on."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.started = time.monotonic()
         self.waited = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.started
 
     def watch(self, stream: Iterator[Batch]) -> Iterator[Batch]:
         """Take batches from a stream and count the time that it takes to get them."""
@@ -228,14 +241,14 @@ def _average(learner: Learner, decay: float) -> None:
 def _validate(
     network: FilmUNet, validate: Validate, state: RunState, window: _Window, run: Run
 ) -> None:
-    elapsed = time.monotonic() - window.started
+    elapsed = window.elapsed
     network.eval()
     with torch.inference_mode():
         dice = run.team.share(dict(validate(network)))
     mean = sum(dice.values()) / len(dice)
     loss = sum(window.losses) / len(window.losses)
     waited = window.waited / elapsed
-    state.seconds += time.monotonic() - window.started
+    state.seconds += window.elapsed
     row = {"step": float(state.step), "loss": loss, "dice": mean, "seconds": state.seconds}
     state.curve.append(
         row | {"waited": waited} | {f"dice {name}": value for name, value in dice.items()}

@@ -86,13 +86,22 @@ def test_a_step_that_cannot_be_divided_evenly_is_refused() -> None:
         Portion(batch_size=6, accumulate=2, processes=2)
 
 
-class KilledSampler:
+class StruckSampler(NoiseSampler):
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
     def draw(self, rng: np.random.Generator) -> Patch:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
+        os.kill(os.getpid(), self.number)
+        return super().draw(rng)
 
 
 @pytest.mark.timeout(60)
 def test_a_worker_that_is_killed_ends_the_training_instead_of_hanging_it() -> None:
     with pytest.raises(WorkerDiedError, match="without a word"):
-        next(stream_batches(KilledSampler(), seed=0, portion=WHOLE, workers=1))
+        next(stream_batches(StruckSampler(signal.SIGKILL), seed=0, portion=WHOLE, workers=1))
+
+
+@pytest.mark.timeout(60)
+def test_sigterm_which_a_cluster_sends_to_all_of_a_job_is_left_to_the_main_process() -> None:
+    stream = stream_batches(StruckSampler(signal.SIGTERM), seed=3, portion=WHOLE, workers=1)
+    assert all(map(same, itertools.islice(stream, 6), take(6)))
