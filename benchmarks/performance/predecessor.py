@@ -4,16 +4,21 @@
 
 PYTHON is an interpreter with torch and ivadomed 2.9.10 (``pip install --no-deps
 --ignore-requires-python ivadomed==2.9.10``, and what it imports). At the paper's size: 8 images of
-two channels and 320 × 256 pixels, depth 4, three tumour types.
+two channels and 320 × 256 pixels, depth 4, three tumour types. A whole scan, from its file to
+labels, is segmented by ivadomed without metadata: with them its `segment_volume` fails.
 """
 
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,13 +33,18 @@ from benchmarks.performance.timing import (
     take_best,
 )
 from benchmarks.performance.training import make_step
+from bids_film.derivatives.nifti import write_labels
+from bids_film.inference.engine import Engine
 from bids_film.inference.memory import keep_memory
-from bids_film.model.config import NetworkConfig
+from bids_film.inputs.nifti import read_volume
+from bids_film.model.checkpoint import load_checkpoint
+from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
 from bids_film.model.folding import FoldedUNet
 from bids_film.model.unet import arrange, build_network, place_network
+from bids_film.models import find_model
 from bids_film.training.losses import SegmentationLoss
 
-BATCH, SIZE, TYPES = 8, (320, 256), 3
+BATCH, SIZE, SLICES, TYPES = 8, (320, 256), 24, 3
 CHANNELS = (64, 128, 256, 512, 512)
 
 
@@ -43,17 +53,68 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--python", required=True)
     arguments = parse_arguments(parser)
-    child = Path(__file__).with_name("predecessor_child.py")
-    command = [arguments.python, str(child), *map(str, (arguments.threads, REPEATS, BATCH, *SIZE))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    predicted, trained = (float(word) for word in done.stdout.split()[-2:])
+    with tempfile.TemporaryDirectory() as folder:
+        scan = write_scan(Path(folder) / "scan.nii.gz")
+        predicted, trained, *segmented = time_peer(arguments.python, arguments.threads, scan)
+        segmentations = time_scan(scan)
     predictions, steps = time_ours()
-    size, peer = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}", "ivadomed 2.9.10, f32"
+    size, peer = f"{BATCH} images of 2 × {SIZE[0]} × {SIZE[1]}", "ivadomed 2.9.10"
+    segmentations += [
+        Row(way=f"{peer}, its U-Net by {by}, f32", seconds=seconds, note="no metadata; not written")
+        for by, seconds in zip(("PyTorch", "ONNX Runtime"), segmented, strict=True)
+    ]
     tables = {
-        f"Prediction, {size}": [*predictions, Row(way=peer, seconds=predicted)],
-        f"A step of training, {size}": [*steps, Row(way=peer, seconds=trained)],
+        f"Prediction, {size}": [*predictions, Row(way=f"{peer}, f32", seconds=predicted)],
+        f"A step of training, {size}": [*steps, Row(way=f"{peer}, f32", seconds=trained)],
+        f"A scan of {SIZE[0]} × {SIZE[1]} × {SLICES}, file to labels": segmentations,
     }
     publish("predecessor", tables, arguments)
+
+
+def time_peer(python: str, threads: int, scan: Path) -> list[float]:
+    """Have the other interpreter time what `predecessor_child` says."""
+    child = Path(__file__).with_name("predecessor_child.py")
+    numbers = map(str, (threads, REPEATS, BATCH, *SIZE))
+    command = [python, str(child), *numbers, str(scan)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"ivadomed failed:\n{done.stderr[-2000:]}")
+    return [float(word) for word in done.stdout.split()[-4:]]
+
+
+def write_scan(path: Path) -> Path:
+    """Write noise as a scan of thick slices."""
+    rng = np.random.default_rng(1)
+    image = rng.normal(100, 20, (*SIZE, SLICES)).astype(np.int16)
+    nib.save(nib.Nifti1Image(image, np.diag([1, 1, 3, 1])), path)
+    return path
+
+
+def time_scan(scan: Path) -> list[Row]:
+    """Time a whole scan by a conditioned network of the same channels."""
+    header, _ = load_checkpoint(find_model("spinalcord"))
+    config = replace(header.network, channels=CHANNELS, out_channels=2)
+    header = replace(
+        header,
+        labels=replace(header.labels, structures=header.labels.structures[:1]),
+        network=config,
+        preprocessing=Preprocessing(spacing_mm=(0.0, 0.0, 0.0), patch=SIZE),
+        postprocessing=Postprocessing(),
+    )
+    network = build_network(config, header.encoder.spans)
+    rows = []
+    for precision in reversed(list_precisions()):
+        engine = Engine(header, network, device=torch.device("cpu"), precision=precision)
+        seconds = take_best(partial(segment, engine, scan))
+        rows.append(Row(way=f"bids_film, {precision}", seconds=seconds))
+    return rows
+
+
+def segment(engine: Engine, scan: Path) -> None:
+    """Segment a scan without metadata, and write its labels beside it."""
+    volume = read_volume(scan)
+    found = engine.predict(volume, engine.header.encoder.encode({}))
+    write_labels(scan.with_name("labels.nii.gz"), found.labels, volume.grid)
 
 
 def time_ours() -> tuple[list[Row], list[Row]]:

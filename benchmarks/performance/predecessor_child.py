@@ -1,28 +1,41 @@
-"""Times ivadomed's FiLMedUnet; run by an interpreter that has ivadomed, prints two numbers.
+"""Times ivadomed; run by an interpreter that has it, prints four numbers.
 
-PYTHON predecessor_child.py THREADS REPEATS BATCH HEIGHT WIDTH
+PYTHON predecessor_child.py THREADS REPEATS BATCH HEIGHT WIDTH SCAN.nii.gz
 """
 
 from __future__ import annotations
 
+import importlib.machinery
+import json
+import os
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
-# ivadomed.models imports torchvision for networks that are not timed here; builds of it for
-# processors without CUDA are not to be had for every torch.
+# Of torchvision, ivadomed needs the transforms alone here; the rest fails where torchvision was
+# built for CUDA and torch was not, and builds for every torch are not to be had.
 sys.modules["torchvision"] = torchvision = types.ModuleType("torchvision")
+spec = importlib.machinery.PathFinder.find_spec("torchvision")
+torchvision.__path__ = [] if spec is None else list(spec.submodule_search_locations or ())
 sys.modules["torchvision.models"] = torchvision.models = types.ModuleType("torchvision.models")
 
-from ivadomed.models import FiLMedUnet  # noqa: E402
+# Its models are whole pickled networks, which torch does not load any more without being told to.
+os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+
+from ivadomed.inference import segment_volume  # noqa: E402
+from ivadomed.models import FiLMedUnet, Unet  # noqa: E402
+from ivadomed.utils import save_onnx_model  # noqa: E402
 
 
 def main() -> None:
-    """Time the forward pass, and a step with Dice loss and Adam."""
-    threads, repeats, batch, height, width = map(int, sys.argv[1:])
+    """Time the forward pass, a step with Dice loss and Adam, and the segmentation of a scan."""
+    threads, repeats, batch, height, width = map(int, sys.argv[1:6])
+    scan = Path(sys.argv[6])
     torch.set_num_threads(threads)
     network = FiLMedUnet(2, 1, depth=4, n_metadata=3, film_layers=[1] * 10)
     images, target = (
@@ -43,7 +56,28 @@ def main() -> None:
     network.eval()
     with torch.no_grad():
         seconds.insert(0, take(lambda: network(images, told), repeats))
+    for onnx in (False, True):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "unet"
+            write_model(folder, torch.rand(batch, 1, height, width), onnx=onnx)
+            seconds.append(take(lambda: segment_volume(str(folder), [str(scan)]), repeats))  # noqa: B023
     print(*seconds)
+
+
+def write_model(folder: Path, images: torch.Tensor, *, onnx: bool) -> None:
+    """Write a U-Net of the same size as its `segment_volume` reads them; with FiLM that fails."""
+    folder.mkdir()
+    network, path = Unet(1, 1, depth=4), folder / folder.name
+    if onnx:
+        save_onnx_model(network, images, str(path.with_suffix(".onnx")))
+    else:
+        torch.save(network, path.with_suffix(".pt"))
+    config = {
+        "default_model": {"name": "Unet", "depth": 4, "is_2d": True},
+        "training_parameters": {"batch_size": len(images)},
+        "transformation": {"NormalizeInstance": {"applied_to": ["im"]}, "NumpyToTensor": {}},
+    }
+    path.with_suffix(".json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def take(call: Callable[[], object], repeats: int) -> float:
