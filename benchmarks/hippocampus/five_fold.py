@@ -43,6 +43,12 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "learning_rate = 2e-3\nema = 0.995\n": "",
     },
     "longer": {**_MIRRORED, "steps = 1500": "steps = 4000"},
+    "regularised": {
+        'preset = "standard"': 'preset = "standard"\nflip_axes = [0]',
+        "channels = [16, 32, 64, 128]": "channels = [16, 32, 64, 128]\ndropout = 0.2",
+        "ema = 0.995": "ema = 0.995\nweight_decay = 0.05",
+        "steps = 1500": "steps = 2000",
+    },
     "wider": {**_MIRRORED, "channels = [16, 32, 64, 128]": "channels = [32, 64, 128, 256]"},
 }
 """What is other in the bundled model's recipe; `stronger` was that recipe once."""

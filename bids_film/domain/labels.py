@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from bids_film.domain.errors import UsageError
+
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+
+
+def check_color(color: str, *, where: str) -> None:
+    """Refuse what is not a colour such as ``#1a2b3c``.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not _COLOR.fullmatch(color):
+        raise UsageError(f"{where}: expected a colour such as #1a2b3c, got {color!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -53,8 +53,8 @@ def from_mapping(record: type[Record], content: Any, *, where: str) -> Record:
     return record(**values)
 
 
-def check_key(key: str, known: typing.Iterable[str], *, where: str) -> None:
-    """Refuse a key that is not known, naming the nearest one.
+def check_key(key: str, known: typing.Iterable[str], *, where: str, what: str = "key") -> None:
+    """Refuse a key (or `what` it is) that is not known, naming the nearest one.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def check_key(key: str, known: typing.Iterable[str], *, where: str) -> None:
     if key in choices:
         return
     near = difflib.get_close_matches(key, choices, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(choices)}"
-    raise UsageError(f"{where}: unknown key {key!r}", hint=hint)
+    hint = f"did you mean {near[0]!r}?" if near else f"known {what}s: {', '.join(choices)}"
+    raise UsageError(f"{where}: unknown {what} {key!r}", hint=hint)
 
 
 def convert(kind: Any, value: Any, *, where: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_film.domain.errors import BidsFilmError, ModelFileError
-from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.labels import LabelTable, Structure, check_color
 from bids_film.domain.records import convert
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.config import NetworkConfig, Postprocessing, Preprocessing
@@ -26,7 +25,6 @@ FORMAT_VERSION = 1
 HEADER_KEY = "bids_film"
 MAX_HEADER_BYTES = 16 * 2**20
 _LENGTH_BYTES = 8
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _HIGHEST_INDEX = 2**15 - 1
 
 
@@ -169,8 +167,7 @@ def _check_names(header: ModelHeader) -> None:
         if not (name.isascii() and name.isalnum()):
             raise ValueError(f"expected a name of letters and digits only, got {name!r}")
     for structure in header.labels:
-        if not _COLOR.fullmatch(structure.color):
-            raise ValueError(f"expected a colour such as #1a2b3c, got {structure.color!r}")
+        check_color(structure.color, where=f"structure {structure.name!r}")
 
 
 def _check_fit(header: ModelHeader) -> None:

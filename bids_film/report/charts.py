@@ -99,6 +99,7 @@ def chart_dice(
 ) -> Chart:
     """Plot the Dice of each scan of a structure, a column per level, with means and intervals."""
     lines = [line for line in summaries if line.measure == "dice" and line.interval.scans]
+    scans = {(row.get("dataset"), row["scan"]) for row in rows}
     dots: list[Dot] = []
     for place, line in enumerate(lines):
         own = [row for row, level in zip(rows, level_of, strict=True) if level == line.level]
@@ -109,7 +110,7 @@ def chart_dice(
     said = "; ".join(f"{line.level or 'all'}: {line.interval.mean:.3f}" for line in lines)
     return Chart(
         title="Dice of each scan",
-        description=f"Dice of {len(rows)} scans. Means: {said}.",
+        description=f"Dice of {len(scans)} scans. Means: {said}.",
         x=_level_axis(by, [line.level for line in lines]),
         y=_DICE,
         dots=tuple(dots),

@@ -176,6 +176,24 @@ def load_examples(
     return examples
 
 
+def check_voxels(examples: Sequence[Example], recipe: Recipe) -> None:
+    """Refuse to teach a structure of which no example has a voxel, its parts included.
+
+    Raises
+    ------
+    InputError
+    """
+    labels = recipe.label_table
+    for target in recipe.structures:
+        channels = labels.channels_of(target.name)
+        if not any(channel in example.points for example in examples for channel in channels):
+            raise InputError(
+                f"structure {target.name!r}: none of {len(examples)} training scans has a voxel of "
+                f"it in its label file",
+                hint="check its labels and values in the recipe, or leave the structure out",
+            )
+
+
 def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
     """Read and prepare one labelled scan.
 

@@ -98,6 +98,8 @@ class ExperimentSettings:
 
     def __post_init__(self) -> None:
         _check_different("[experiment] seeds", self.seeds)
+        if min(self.seeds) < 0:
+            raise UsageError(f"[experiment] seeds: expected 0 or more, got {list(self.seeds)}")
         _check_different("[[experiment.arms]] names", [arm.name for arm in self.arms])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bids_film.domain.errors import BidsFilmError
+from bids_film.domain.errors import BidsFilmError, InputError
 from bids_film.model.unet import FilmUNet, arrange, place_network
 from bids_film.training.examples import Batch
 from bids_film.training.recipe import TrainingSettings
@@ -90,7 +90,7 @@ def train_network(
     BidsFilmError
         Where loss or gradient are no longer finite numbers.
     InputError
-        Where the kept state is damaged or of another training.
+        Where the kept state is damaged, of another training, or beyond the last step.
     """
     settings = run.settings
     place_network(network, run.device)
@@ -106,6 +106,12 @@ def train_network(
         logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
         forward, run = torch.compile(supervised), replace(run, loss=torch.compile(run.loss))
     state = load_state(run.state_file, run.recipe_hash, learner)
+    if state.step > settings.steps:
+        raise InputError(
+            f"{run.state_file} is at step {state.step}, after the last one of the recipe, "
+            f"{settings.steps}",
+            hint="steps may be raised only: give another output folder, or delete it to start anew",
+        )
     if state.step:
         run.report(f"going on at step {state.step} of {settings.steps}")
     window = _Window()

@@ -212,7 +212,7 @@ def _apply_preset(content: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(section, Mapping):
         return content
     preset = section.get("preset", "standard")
-    check_key(str(preset), PRESETS, where="[augmentation] preset")
+    check_key(str(preset), PRESETS, where="[augmentation]", what="preset")
     own = {key: value for key, value in section.items() if key != "preset"}
     return {**content, "augmentation": {**_to_plain(PRESETS[str(preset)]), **own}}
 

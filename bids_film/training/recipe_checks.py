@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bids_film.domain.errors import UsageError
-from bids_film.domain.labels import LabelTable
+from bids_film.domain.labels import LabelTable, check_color
 from bids_film.domain.patterns import check_pattern
 from bids_film.domain.records import check_key
 from bids_film.domain.sides import pair_structures
@@ -38,6 +38,8 @@ def check_structures(structures: tuple[TargetStructure, ...], *, synthesis: bool
                 f"{where}: expected an abbreviation of letters and digits, "
                 f"got {target.abbreviation!r}"
             )
+        if target.color:
+            check_color(target.color, where=where)
         if target.part_of:
             names = [other.name for other in structures if other is not target]
             check_key(target.part_of, names, where=f"{where}: part_of")

@@ -27,7 +27,8 @@ def find_roots(root: Path, data: DataSettings) -> list[Path]:
                 f"[data] also: {further!r} is no folder: {found}",
                 hint=f"give an absolute path, or one relative to {root}",
             )
-    return list(dict.fromkeys(roots))
+    # The first one as it was given: it may be a link to one of the others.
+    return [root, *dict.fromkeys(found for found in roots[1:] if found != root.resolve())]
 
 
 def keep_present(root: Path, data: DataSettings) -> DataSettings:

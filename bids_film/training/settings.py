@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -243,12 +244,13 @@ class TrainingSettings:
                 f"got {self.accumulate}"
             )
         for name in ("seed", "weight_decay", "warm_up", "patience"):
-            if getattr(self, name) < 0:
+            # Not a number is less than nothing and more than nothing: neither.
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(
                     f"[training] {name}: expected 0 or more, got {getattr(self, name)}"
                 )
         for name in ("learning_rate", "clip_gradient"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(
                     f"[training] {name}: expected more than 0, got {getattr(self, name)}"
                 )

@@ -10,8 +10,11 @@ import numpy as np
 
 from bids_film.domain.errors import UsageError
 from bids_film.domain.records import check_key
-from bids_film.domain.scan import Scan
+from bids_film.domain.scan import Scan, SourceKind
+from bids_film.metadata.parse import is_missing
 from bids_film.training.settings import SplitSettings
+
+_FINAL = (SourceKind.COMMAND_LINE, SourceKind.SIDECAR)
 
 Group = tuple[int, str]
 """Scans that stay together: number of their dataset, and a person or value of a column."""
@@ -125,11 +128,17 @@ def _join(people: Sequence[Group], values: Sequence[str | None]) -> dict[Group, 
 
 
 def find_value(scan: Scan, column: str) -> str | None:
-    """Look a column up in a scan's metadata as text; None where it is absent or ``n/a``."""
+    """Look a column up in a scan's metadata as text; None where nothing is known of it.
+
+    The next source is asked where one knows nothing, unless that is an answer, as for a field.
+    """
     for source in scan.sources:
-        if column in source.values:
-            text = str(source.values[column]).strip()
-            return None if text in ("", "n/a") else text
+        value = source.values.get(column)
+        text = "" if value is None else str(value).strip()
+        if not is_missing(text):
+            return text
+        if column in source.values and source.kind in _FINAL:
+            return None
     return None
 
 
@@ -140,7 +149,8 @@ def _find_tested(scans: Sequence[Scan], test: Mapping[str, Sequence[str]]) -> se
         _check_column(scans, column, "[split] test")
         found = [find_value(scan, column) for scan in scans]
         for value in values:
-            check_key(value, sorted({v for v in found if v}), where=f"[split] test: {column}")
+            known = sorted({v for v in found if v})
+            check_key(value, known, where=f"[split] test: {column}", what="value")
         tested |= {s.path for s, value in zip(scans, found, strict=True) if value in values}
     return tested
 

@@ -19,7 +19,8 @@ from bids_film.models import find_model
 from bids_film.training.labels import find_labels
 from bids_film.training.recipe import Recipe, holds_recipe, read_recipe, recipe_from_dict
 from bids_film.training.selection import keep_present
-from bids_film.training.splits import find_value
+from bids_film.training.settings import SplitSettings
+from bids_film.training.splits import find_value, group_scans
 from bids_film.workflow.evaluation_files import write_evaluation
 from bids_film.workflow.evaluation_tables import check_names, read_evaluation
 from bids_film.workflow.fingerprint import is_of_another_image
@@ -101,7 +102,11 @@ def _list_part(
     labelled, _ = find_labelled_scans(options, there, strict=False)
     if options.participant_label:
         labelled = [scan for scan in labelled if scan.dataset_root == options.bids_dir]
-    scans = _choose_part(labelled, options.part, seen)
+    if options.part == "test":
+        known = _find_known(labelled, options, there, seen)
+        scans = [scan for scan in labelled if scan.path not in known]
+    else:
+        scans = [scan for scan in labelled if seen.part_of(scan) == options.part]
     if not scans:
         raise InputError(
             f"none of {len(labelled)} labelled scans in {options.bids_dir} is in the "
@@ -119,12 +124,32 @@ def _list_part(
         yield Item(scan=scan, path=scan.relative_path, measure=measure)
 
 
-def _choose_part(scans: Sequence[Scan], part: str, seen: SeenScans) -> list[Scan]:
-    """Choose a part of the split; to the test belongs who was seen in no scan at all."""
-    if part != "test":
-        return [scan for scan in scans if seen.part_of(scan) == part]
-    known = {(scan.dataset_root, scan.participant) for scan in scans if seen.part_of(scan)}
-    return [scan for scan in scans if (scan.dataset_root, scan.participant) not in known]
+def _find_known(
+    labelled: Sequence[Scan], options: Options, recipe: Recipe, seen: SeenScans
+) -> set[Path]:
+    """Find the scans of people, or groups, of whom the model has seen a scan: none is for a test.
+
+    What the options leave out counts too: it may be what the model has learned from.
+    """
+    everything = replace(
+        options,
+        participant_label=None,
+        session_label=None,
+        bids_filter_file=None,
+        exclude_list=None,
+    )
+    scans = {scan.path: scan for scan in labelled}
+    scans |= {s.path: s for s in find_labelled_scans(everything, recipe, strict=False)[0]}
+    try:
+        groups = group_scans(list(scans.values()), recipe.split)
+    except UsageError:  # another dataset than the model's need not have the column or the names
+        groups = group_scans(list(scans.values()), SplitSettings())
+    return {
+        scan.path
+        for members in groups.values()
+        if any(seen.part_of(scan) for scan in members)
+        for scan in members
+    }
 
 
 def _list_outputs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,9 @@ from bids_film.training.labels import find_labelled, find_labels
 from bids_film.training.recipe import Recipe, read_recipe
 from bids_film.training.selection import find_roots, leave_out
 from bids_film.training.splits import Split, check_balance, find_value, split_scans
+from bids_film.workflow.evaluation_tables import check_names
 from bids_film.workflow.folders import check_folders, read_excluded, run_folder
+from bids_film.workflow.group_tables import COLUMNS, LAST_COLUMNS
 from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
 
@@ -40,11 +43,13 @@ def run_train(options: Options) -> ExitCode:
         Where no scan has labels, or one of those that have cannot be used.
     """
     recipe = read_own_recipe(options)
+    check_names((field.name for field in recipe.metadata_fields), known={**COLUMNS, **LAST_COLUMNS})
     split = split_labelled(options, recipe)
     check_training(split.training, recipe)
     if not options.dry_run:
         check_writable(options.output_dir)
-        model = _train(split, recipe, options)
+        with naming_files(options.output_dir):
+            model = _train(split, recipe, options)
         print_line(f"the model is in {model}")
     return ExitCode.DONE
 
@@ -199,7 +204,11 @@ def _add_header(scan: Scan, *, strict: bool) -> Scan:
 
 def _train(split: Split, recipe: Recipe, options: Options) -> Path:
     # Torch is imported only once all that can be wrong with recipe and dataset is known.
-    from bids_film.training.examples import ArrayStore, load_examples  # noqa: PLC0415
+    from bids_film.training.examples import (  # noqa: PLC0415
+        ArrayStore,
+        check_voxels,
+        load_examples,
+    )
     from bids_film.training.fit import fit_to_examples, fit_to_label_maps  # noqa: PLC0415
     from bids_film.training.label_maps import load_label_maps  # noqa: PLC0415
 
@@ -209,12 +218,28 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
         return fit_to_label_maps(recipe, load(split.training), load(split.validation), machine)
     with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
         store = ArrayStore(folder=folder, limit_mb=find_memory_mb(options) / 4)
-        return fit_to_examples(
-            recipe,
-            load_examples(split.training, recipe, read=read_volume, store=store),
-            load_examples(split.validation, recipe, read=read_volume, store=store),
-            machine,
-        )
+        scans = [*split.training, *split.validation]
+        examples = load_examples(scans, recipe, read=read_volume, store=store)
+        training, validation = examples[: len(split.training)], examples[len(split.training) :]
+        check_voxels(training, recipe)
+        return fit_to_examples(recipe, training, validation, machine)
+
+
+@contextmanager
+def naming_files(output: Path) -> Iterator[None]:
+    """Turn a disk that is full, or a folder that went away, into a message that names it.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise UsageError(
+            f"{problem.filename or output}: {problem.strerror or problem}",
+            hint="check that the disk has space left; the same command goes on where it stopped",
+        ) from problem
 
 
 def make_machine(options: Options, output: Path) -> Machine:

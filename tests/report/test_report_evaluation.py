@@ -147,7 +147,9 @@ def test_each_dot_lies_at_its_dice_in_the_column_of_its_level() -> None:
 def test_a_scan_without_dice_has_no_dot() -> None:
     rows = [*make_rows(), make_row(9, math.nan)]
     levels = find_levels(rows, "")
-    assert len(chart_dice(rows, levels, summarise(rows), "").dots) == 6
+    chart = chart_dice(rows, levels, summarise(rows), "")
+    assert len(chart.dots) == 6
+    assert chart.description.startswith(f"Dice of {len({row['scan'] for row in rows})} scans.")
     assert len(chart_pairs(rows, rows, ("other", "this")).lines) == 6
 
 

@@ -14,7 +14,13 @@ from bids_film.domain.volume import Grid, Volume
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.encoder import Encoder
 from bids_film.training.augment import PRESETS
-from bids_film.training.examples import ArrayStore, Example, load_example, load_examples
+from bids_film.training.examples import (
+    ArrayStore,
+    Example,
+    check_voxels,
+    load_example,
+    load_examples,
+)
 from bids_film.training.recipe import Recipe, recipe_from_dict
 from bids_film.training.sampling import (
     ExampleSampler,
@@ -153,6 +159,18 @@ def test_what_was_annotated_and_what_is_known_is_kept(dataset: Dataset) -> None:
     assert one.values == {"MagneticFieldStrength": 1.5, "suffix": "T2starw"}
     assert set(one.points) == {1, 2}
     assert all(one.labels[tuple(place)] == 2 for place in one.points[2])
+
+
+def test_a_structure_of_which_no_scan_has_a_voxel_cannot_be_learned(dataset: Dataset) -> None:
+    recipe = make_recipe()
+    examples = load_examples(dataset.scans, recipe, read=dataset.read)
+    check_voxels(examples, recipe)
+    (inner,) = [place for place, one in enumerate(recipe.structures, start=1) if one.part_of]
+    for example in examples:
+        example.points.pop(inner, None)
+    named = recipe.structures[inner - 1].name
+    with pytest.raises(InputError, match=f"{named!r}: none of 2 training scans has a voxel"):
+        check_voxels(examples, recipe)
 
 
 def test_arrays_beyond_the_memory_limit_lie_in_files(dataset: Dataset, tmp_path: Path) -> None:

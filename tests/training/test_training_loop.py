@@ -110,6 +110,14 @@ def test_a_run_that_is_done_is_not_trained_again(state_file: Path) -> None:
     assert lines == ["going on at step 8 of 8"]
 
 
+def test_a_run_that_went_further_than_its_recipe_is_refused(state_file: Path) -> None:
+    train_network(make_network(), draw_batches, measure_dice, make_run(state_file, steps=8))
+    before = state_file.read_bytes()
+    with pytest.raises(InputError, match="at step 8, after the last one of the recipe, 4"):
+        train_network(make_network(), draw_batches, measure_dice, make_run(state_file, steps=4))
+    assert state_file.read_bytes() == before
+
+
 def test_the_state_of_another_recipe_is_refused(state_file: Path) -> None:
     run = make_run(state_file)
     train_network(make_network(), draw_batches, measure_dice, run)

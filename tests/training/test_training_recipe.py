@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -71,6 +72,8 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("training", {"steps": 0}, "at least 1"),
         ("training", {"steps": True}, "expected int, got True"),
         ("training", {"learning_rate": 0}, "learning_rate: expected more than 0"),
+        ("training", {"learning_rate": math.nan}, "learning_rate: expected more than 0, got nan"),
+        ("training", {"weight_decay": math.inf}, "weight_decay: expected 0 or more, got inf"),
         ("training", {"loss": "dce"}, "expected one of 'dice+ce'"),
         ("training", {"foreground": 1.5}, "from 0 to 1"),
         ("network", {"conditioning": "films"}, "'film'"),
@@ -99,6 +102,7 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("structures", [make_structure(labels="labels.nii.gz")], "same file for every scan"),
         ("structures", [make_structure(labels="{folder/x.nii.gz")], "labels ="),
         ("structures", [make_structure(index=0)], "index from 1"),
+        ("structures", [make_structure(color="#f00")], "a colour such as #1a2b3c, got '#f00'"),
         ("structures", [make_structure(), make_structure()], "index must come once"),
         ("structures", [make_structure(part_of="spine")], "unknown key 'spine'"),
         ("structures", [make_structure(abbreviation="S-C")], "letters and digits"),

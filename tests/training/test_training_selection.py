@@ -49,3 +49,10 @@ def test_excluded_scans_are_taken_out_by_pattern() -> None:
 def test_a_pattern_that_excludes_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="'sub-3' matches none of 1 scans"):
         leave_out([make_scan("sub-1_T1w")], DataSettings(exclude=("sub-3",)))
+
+
+def test_a_dataset_is_taken_once_though_it_is_named_by_a_link_as_well(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    for root in (tmp_path / "link", tmp_path / "data"):
+        assert find_roots(root, DataSettings(also=("../data", "../link"))) == [root]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,6 +109,24 @@ def test_leaving_a_site_out_tests_on_all_of_it_and_only_on_it() -> None:
     split = split_scans(make_scans(16), SplitSettings(test={"Site": ("UCL",)}), seed=0)
     assert {find_value(scan, "Site") for scan in split.test} == {"UCL"}
     assert "UCL" not in {find_value(s, "Site") for s in (*split.training, *split.validation)}
+
+
+@pytest.mark.parametrize("nothing", [None, "", "n/a", "NaN", "N/A", "unknown"])
+def test_where_the_nearest_source_knows_nothing_the_next_one_is_asked(nothing: object) -> None:
+    scan = make_scan("1", Site="Milan")
+    session = MetadataSource(
+        kind=SourceKind.SESSIONS_TSV, file="sessions.tsv", values={"Site": nothing, "Arm": nothing}
+    )
+    scan = replace(scan, sources=(session, *scan.sources))
+    assert find_value(scan, "Site") == "Milan"
+    assert find_value(scan, "Arm") is None
+
+
+def test_a_value_that_nobody_has_is_refused_as_a_value() -> None:
+    settings = SplitSettings(test={"Site": ("Pisa",)})
+    with pytest.raises(UsageError, match="unknown value 'Pisa'") as caught:
+        split_scans(make_scans(8), settings, seed=0)
+    assert caught.value.hint == "known values: Milan, UCL, Zurich"
 
 
 def test_the_scans_of_a_tested_person_are_tested_together() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from support.phantom_recipe import DATA
 
 from bids_film.domain.errors import BidsFilmError, InputError, UsageError
 from bids_film.workflow.options import AnalysisLevel, Options
-from bids_film.workflow.train import read_own_recipe, run_train
+from bids_film.workflow.train import naming_files, read_own_recipe, run_train
 
 MODEL = '[model]\nname = "phantom"\n'
 
@@ -59,3 +60,20 @@ def test_what_a_training_cannot_follow_is_refused_before_scans_are_read(
     options = make_options(tmp_path, f"{MODEL}{DATA}[training]\n{training}\n")
     with pytest.raises(BidsFilmError, match=named):
         run_train(options)
+
+
+def test_a_field_that_would_replace_a_column_of_the_tables_is_refused_before_the_training(
+    tmp_path: Path,
+) -> None:
+    for name in ("status", "dice"):
+        own = (
+            f'[metadata]\nfields = [{{ name = "{name}", keys = ["group"], levels = ["a", "b"] }}]\n'
+        )
+        with pytest.raises(UsageError, match=f"'{name}' is named like a column"):
+            run_train(make_options(tmp_path, MODEL + DATA + own))
+
+
+def test_a_full_disk_is_said_with_its_place(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(UsageError, match=f"{tmp_path}: No space left"), naming_files(tmp_path):
+        raise full
