@@ -68,9 +68,10 @@ class Parser(argparse.ArgumentParser):
         return self._option_string_actions.get(name)
 
     def nearest(self, name: str) -> list[str]:
-        """Long options that look like a misspelt one, at most one."""
+        """Long options that look like a shortened or misspelt one, at most one."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
-        return difflib.get_close_matches(name, known, n=1)
+        longer = [option for option in known if option.startswith(f"{name}-")]
+        return longer[:1] or difflib.get_close_matches(name, known, n=1)
 
 
 def build_parser() -> Parser:

@@ -169,5 +169,12 @@ def check_names_differ(scans: Sequence[Scan], model_name: str, output: Path) -> 
             files = " and ".join(scan.relative_path for scan in group)
             raise InputError(
                 f"{files} would both be written to {path.name}",
-                hint="leave one of them out with --bids-filter-file, or remove the copy",
+                hint=_hint_of_same_name(group),
             )
+
+
+def _hint_of_same_name(scans: Sequence[Scan]) -> str:
+    unknown = [key for scan in scans for key in scan.entities if key not in ENTITY_ORDER]
+    if unknown:
+        return f"BIDS has no entity {unknown[0]}-: rename that file, such as with acq- in its place"
+    return "leave one of them out with --bids-filter-file, or remove the copy"

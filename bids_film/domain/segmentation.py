@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bids_film.domain.labels import Structure
+from bids_film.domain.planes import SlicePlane
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -64,6 +65,8 @@ class ModelIdentity:
         One sentence of the model's card.
     dimensions : int
         2 or 3.
+    plane : SlicePlane
+        Of the slices that a 2-D model looks at.
     conditioning : str
         ``film``, ``constant`` or ``unconditioned``.
     postprocessing : str
@@ -75,8 +78,14 @@ class ModelIdentity:
     sha256: str
     description: str = ""
     dimensions: int = 3
+    plane: SlicePlane = "thickest"
     conditioning: str = "film"
     postprocessing: str = ""
+
+    @property
+    def slice_plane(self) -> SlicePlane | None:
+        """The plane of the slices that it looks at; None for a model of volumes."""
+        return self.plane if self.dimensions == 2 else None  # noqa: PLR2004 (slices)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,6 +24,9 @@ _NORMAL_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 # Voxel sizes that differ by less are the same: headers round.
 _THICKER_BY = 1.01
 
+_ROUNDING = 1e-6
+"""Cosine that is no more than the rounding of a right angle's."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -139,9 +142,17 @@ def largest_shift_mm(one: Affine, other: Affine, shape: Sequence[int]) -> float:
 
 
 def have_opposite_sides(one: Affine, other: Affine) -> bool:
-    """Whether one of two affines is the mirror image of the other, however turned or moved."""
-    with np.errstate(invalid="ignore"):
-        return bool(np.linalg.det(one[:3, :3]) * np.linalg.det(other[:3, :3]) < 0)
+    """Whether two affines put the voxels of one side of a head on opposite sides.
+
+    One is the mirror image of the other, however turned or moved; or their directions from left to
+    right are more than a right angle apart.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = (
+            form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in (one, other)
+        )
+        mirrored = np.linalg.det(first) * np.linalg.det(second) < 0
+        return bool(mirrored or first[0] @ second[0] < -_ROUNDING)
 
 
 def same_grid(one: Grid, other: Grid, *, tolerance_mm: float = 1e-3) -> bool:

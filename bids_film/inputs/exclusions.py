@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids_film.domain.errors import UsageError
@@ -51,7 +51,9 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
             )
         if decision == REJECTED:
             note = str(row.get("note", "") or "").strip()
-            excluded[str(row["scan"]).strip()] = "" if note == "n/a" else note
+            # A path from `find` begins with ./, which no scan's own does.
+            scan = PurePosixPath(str(row["scan"]).strip()).as_posix()
+            excluded[scan] = "" if note == "n/a" else note
     return excluded
 
 

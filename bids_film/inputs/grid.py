@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
 from bids_film.domain.volume import QFORM_KEYS, Affine, Grid
@@ -66,22 +67,23 @@ def make_grid(header: Any, path: Path) -> CheckedGrid:
         _check_voxel_sizes(header, path)
     sform = np.asarray(header.get_sform(), dtype=np.float64)
     qform = _read_qform(header, path, needed=qform_code > 0 and sform_code <= 0)
-    notes = []
     if sform_code > 0:
         affine = sform
-        if qform_code > 0:
-            notes += _compare(sform, qform, shape)
     elif qform_code > 0:
         affine = qform
     else:
         affine = np.asarray(header.get_base_affine(), dtype=np.float64)
+    to_mm, unit_notes = _find_scale_to_mm(affine, int(header["xyzt_units"]))
+    _check_affine(to_mm * affine, "sform" if sform_code > 0 else "qform", path)
+    notes = []
+    if min(qform_code, sform_code) > 0:
+        notes += _compare(to_mm * sform, to_mm * qform, shape)
+    elif max(qform_code, sform_code) <= 0:
         notes.append("no qform and no sform: the orientation is unknown, left and right as well")
-    scaled, unit_notes = _scale_to_mm(affine, int(header["xyzt_units"]))
-    _check_affine(scaled, "sform" if sform_code > 0 else "qform", path)
     grid = Grid(
         shape=shape,
         stored_shape=stored_shape,
-        affine=scaled,
+        affine=to_mm * affine,
         qform=qform,
         sform=sform,
         qform_code=qform_code,
@@ -200,14 +202,17 @@ def _compare(sform: Affine, qform: Affine, shape: tuple[int, int, int]) -> list[
     return [f"qform and sform differ by up to {apart_mm:.1f} mm: the sform is used"]
 
 
-def _scale_to_mm(affine: Affine, xyzt_units: int) -> tuple[Affine, list[str]]:
+def _find_scale_to_mm(affine: Affine, xyzt_units: int) -> tuple[NDArray[np.float64], list[str]]:
+    """Find what to multiply the rows of an affine by."""
     factor = _MM_PER_UNIT.get(xyzt_units & _SPATIAL_UNIT_BITS, 1.0)
     if factor == 1.0:
-        return affine, []
+        return np.ones((4, 1)), []
     name = "metres" if factor > 1 else "micrometres"
-    scaled = np.diag([factor, factor, factor, 1.0]) @ affine
-    spacing = np.sqrt((scaled[:3, :3] ** 2).sum(axis=0))
+    to_mm = np.array([[factor], [factor], [factor], [1.0]])
+    spacing = np.sqrt(((to_mm * affine)[:3, :3] ** 2).sum(axis=0))
     low, high = _BELIEVABLE_MM
     if not ((spacing >= low) & (spacing <= high)).all():
-        return affine, [f"the header declares {name}, which cannot be: read as millimetres"]
-    return scaled, [f"the header declares {name}: converted to millimetres"]
+        return np.ones((4, 1)), [
+            f"the header declares {name}, which cannot be: read as millimetres"
+        ]
+    return to_mm, [f"the header declares {name}: converted to millimetres"]

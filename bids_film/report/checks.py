@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.labels import LabelTable
+from bids_film.domain.planes import SlicePlane
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Affine, Grid
@@ -169,7 +170,11 @@ def check_volumes(segmentation: Segmentation) -> Check | None:
 
 
 def check_field_of_view(
-    labels: NDArray[np.integer[Any]], grid: Grid, table: LabelTable, *, in_slices: bool = False
+    labels: NDArray[np.integer[Any]],
+    grid: Grid,
+    table: LabelTable,
+    *,
+    plane: SlicePlane | None = None,
 ) -> Check:
     """Look for structures that reach the edge of the image, and so may go on outside.
 
@@ -179,15 +184,16 @@ def check_field_of_view(
         Shape ``grid.shape``.
     grid : Grid
     table : LabelTable
-    in_slices : bool
-        The model looks at slices: what goes on beyond the first or the last of them, as a spinal
-        cord does on every scan, is nothing to look at.
+    plane : SlicePlane or None
+        Of the slices that the model looks at: what goes on beyond the first or the last of them, as
+        a spinal cord does on every scan, is nothing to look at. None for a model of volumes.
     """
     name = "Within the field of view"
     plan = plan_ras(grid)
     on_edges = _labels_on_edges(reorient(labels, plan))
-    if in_slices:
-        for side in _DIRECTIONS[int(np.argmax(plan.spacing_mm))]:
+    if plane:
+        across = plan_ras(grid, plane=plane).axes[2]
+        for side in _DIRECTIONS[plan.axes.index(across)]:
             on_edges.pop(side, None)
     cut = []
     for structure in table:

@@ -71,8 +71,13 @@ def check_cohort(segmentation: Segmentation, cohort: Mapping[str, Spread]) -> Ch
         if (z := spread.rate(item.volume_ml)) is not None
     }
     if not rated:
+        enough = any(spread.scans >= FEWEST_SCANS for spread in cohort.values())
         detail = (
-            f"Needs the group level, run before this report, with at least {FEWEST_SCANS} scans."
+            f"Needs at least {FEWEST_SCANS} scans whose volumes differ: half of those of the group "
+            "level, or more, have the same."
+            if enough
+            else f"Needs the group level, run before this report, with at least {FEWEST_SCANS} "
+            "scans."
         )
         return Check(name=COHORT_CHECK, verdict=Verdict.NOT_DONE, detail=detail)
     far = [

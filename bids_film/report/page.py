@@ -182,7 +182,7 @@ def _check_outputs(
             output.data,
             output.grid,
             table,
-            in_slices=segmentation.model.dimensions == 2,  # noqa: PLR2004 (slices)
+            plane=segmentation.model.slice_plane,
         ),
         check_quality(segmentation),
         check_symmetry(segmentation, output),

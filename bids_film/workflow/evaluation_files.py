@@ -44,7 +44,8 @@ def write_evaluation(
         Of the model.
     """
     rows = [entry.row for entry in measured]
-    selected = "_selected" if options.participant_label else ""
+    narrowed = options.participant_label or options.session_label or options.bids_filter_file
+    selected = "_selected" if narrowed else ""
     path = options.output_dir / f"evaluation_seg-{header.name}{selected}.tsv"
     for what in ("comparison", "calibration"):  # those of an earlier run are about other rows
         remove_table(_name_beside(path, what))

@@ -28,12 +28,19 @@ def read_excluded(options: Options) -> Mapping[str, str]:
         return {}
     excluded = read_exclusions(options.exclude_list)
     for scan in excluded:
-        if Path(scan).is_absolute() or not os.path.lexists(options.bids_dir / scan):
+        if not _is_image_of(options.bids_dir, scan):
             sys.stderr.write(
-                f"note: --exclude-list: {scan} is no scan of {options.bids_dir}; expected a path "
-                "such as sub-01/anat/sub-01_T1w.nii.gz\n"
+                f"note: --exclude-list: {scan} is no scan of {options.bids_dir}, and leaves out "
+                "none; expected the path of a single scan, such as sub-01/anat/sub-01_T1w.nii.gz\n"
             )
     return excluded
+
+
+def _is_image_of(dataset: Path, scan: str) -> bool:
+    path = dataset / scan
+    # A link to nowhere is an image whose content may be got later.
+    there = os.path.lexists(path) and not path.is_dir()
+    return there and not Path(scan).is_absolute() and scan.endswith((".nii", ".nii.gz"))
 
 
 def check_folders(options: Options) -> None:
@@ -50,6 +57,10 @@ def check_folders(options: Options) -> None:
         )
     inside = {"--work-dir": options.work_dir, "--bids-database-dir": options.bids_database_dir}
     for option, folder in inside.items():
+        if folder and os.path.isfile(folder):  # noqa: PTH113 Path's fails where it may not look
+            raise UsageError(
+                f"the folder {folder} of {option} is a file", hint=f"give {option} a folder"
+            )
         if folder and folder.resolve().is_relative_to(options.bids_dir.resolve()):
             raise UsageError(
                 f"the folder {folder} lies inside the input {options.bids_dir}",

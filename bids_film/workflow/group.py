@@ -16,7 +16,7 @@ from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.words import name_some
-from bids_film.inputs.folders import choose_participants
+from bids_film.inputs.folders import choose_participants, list_participants
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.report.checks import Check
 from bids_film.report.cohort import COHORT_CHECK, check_cohort
@@ -32,6 +32,7 @@ from bids_film.workflow.group_tables import (
     excluded_row,
     failed_row,
     find_spreads,
+    identify,
     skipped_row,
 )
 from bids_film.workflow.job import ScanOutcome
@@ -74,27 +75,26 @@ def run_group(options: Options) -> ExitCode:
     Raises
     ------
     InputError
-        Where there is no segmentation yet, or none of a participant that is asked for.
+        Where the dataset is not there, or there is no segmentation of those asked for yet.
     """
     output = options.output_dir
-    participants = choose_segmented(output, options.participant_label)
-    if options.bids_dir.is_dir():
-        check_output(output, options.bids_dir)
+    in_dataset = list_participants(options.bids_dir)
+    participants = choose_segmented(output, options.participant_label, further=in_dataset)
+    check_output(output, options.bids_dir)
     excluded = read_excluded(options)
     other = _read_other(options.compare_with) if options.compare_with else []
     segmentations = list(read_segmentations(output, participants))
     outcomes = [o for label in participants for o in read_outcomes(output, label)]
     models = sorted({s.model.name for s in segmentations} | {_model_name(o) for o in outcomes})
     if not models:
-        raise InputError(
-            f"no segmentations in {output}", hint="run the participant level on this folder first"
-        )
+        raise _nothing_segmented_error(output, options.participant_label or ())
+    expected = sorted(set(in_dataset).intersection(participants))
     for model in models:
         scans = _choose_scans(
             [s for s in segmentations if s.model.name == model],
             [o for o in outcomes if o.failed and _model_name(o) == model],
             excluded,
-            _find_skipped(options, participants),
+            expected,
             output,
         )
         _note_doubts(model, scans, options)
@@ -118,7 +118,7 @@ def _note_doubts(model: str, scans: GroupScans, options: Options) -> None:
             f"note: the scans of {model} were segmented by {len(files)} model files of that name; "
             "to segment all by one, run the participant level with it again\n"
         )
-    scanned = [item.scan for item in scans.segmentations] if options.bids_dir.is_dir() else []
+    scanned = [item.scan for item in scans.segmentations]
     gone = [scan for scan in scanned if not os.path.lexists(options.bids_dir / scan)]
     if gone:
         sys.stderr.write(
@@ -128,26 +128,33 @@ def _note_doubts(model: str, scans: GroupScans, options: Options) -> None:
         )
 
 
-def list_participants(output: Path) -> list[str]:
-    """List the labels of all participants that an output folder or its logs know."""
-    folders = [*output.glob("sub-*/"), *output.glob("logs/seg-*/sub-*/")]
-    return sorted({folder.name.removeprefix("sub-") for folder in folders})
-
-
-def choose_segmented(output: Path, asked: Sequence[str] | None) -> list[str]:
+def choose_segmented(
+    output: Path, asked: Sequence[str] | None, *, further: Iterable[str] = ()
+) -> list[str]:
     """Choose the participants of an output folder that are asked for; all of them for None.
+
+    Parameters
+    ----------
+    output : Path
+    asked : Sequence[str] or None
+    further : Iterable[str]
+        Participants that may be chosen as well, although the folder does not know them.
 
     Raises
     ------
     InputError
         Where there is none, or not all that are asked for.
     """
-    available = list_participants(output)
-    if not available:
-        raise InputError(
-            f"no segmentations in {output}", hint="run the participant level on this folder first"
-        )
-    return choose_participants(available, asked, output)
+    folders = [*output.glob("sub-*/"), *output.glob("logs/seg-*/sub-*/")]
+    known = {folder.name.removeprefix("sub-") for folder in folders}
+    if not known:
+        raise _nothing_segmented_error(output)
+    return choose_participants(sorted(known.union(further)), asked, output)
+
+
+def _nothing_segmented_error(output: Path, asked: Sequence[str] = ()) -> InputError:
+    of = f" of {name_some([f'sub-{label}' for label in asked])}" if asked else ""
+    return InputError(f"no segmentations{of} in {output}", hint="run the participant level first")
 
 
 def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Segmentation]:
@@ -194,18 +201,22 @@ def _choose_scans(
     segmentations: Sequence[Segmentation],
     failed: Sequence[ScanOutcome],
     excluded: Mapping[str, str],
-    skipped: Sequence[str],
+    expected: Sequence[str],
     output: Path,
 ) -> GroupScans:
-    """Let each scan count once; one that failed after an earlier success counts as failed."""
+    """Let each scan count once; one that failed after an earlier success counts as failed.
+
+    Expected participants without any are skipped, whatever else the output holds of them.
+    """
     gone = {outcome.input for outcome in failed} | set(excluded)
     own = {item.scan for item in segmentations} | {outcome.input for outcome in failed}
+    tried = {identify(scan)["participant_id"] for scan in own}
     counting = [item for item in segmentations if item.scan not in gone]
     return GroupScans(
         segmentations=counting,
         failed=[outcome for outcome in failed if outcome.input not in excluded],
         excluded={scan: note for scan, note in excluded.items() if scan in own},
-        skipped=skipped,
+        skipped=[label for label in expected if f"sub-{label}" not in tried],
         checks={item.scan: read_checks(output, item) for item in counting},
     )
 
@@ -256,13 +267,6 @@ def describe_columns(
     fields = dict.fromkeys(value.field for item in segmentations for value in item.values)
     told = {name: Column(description=f"{name} as the model was told") for name in fields}
     return COLUMNS | describe_structures(structures) | told | LAST_COLUMNS
-
-
-def _find_skipped(options: Options, participants: Iterable[str]) -> list[str]:
-    if options.participant_label or not options.bids_dir.is_dir():
-        return []
-    there = {path.name.removeprefix("sub-") for path in options.bids_dir.glob("sub-*/")}
-    return sorted(there - set(participants))
 
 
 def _read_people(bids_dir: Path) -> dict[str, Mapping[str, str]]:

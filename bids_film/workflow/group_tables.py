@@ -73,7 +73,8 @@ def describe_structures(structures: Sequence[Structure]) -> dict[str, Column]:
     scores = {
         z_column(one): Column(
             description=f"Robust z of the volume of {one.name}: its distance from the median of "
-            "all scans, in scaled median absolute deviations; n/a for fewer than 8 scans"
+            "all scans, in scaled median absolute deviations; n/a for fewer than 8 scans, and "
+            "where half of them or more have the same volume"
         )
         for one in structures
     }
@@ -106,8 +107,8 @@ def done_row(
     expected = [v.expected_dice for v in segmentation.volumes if v.expected_dice is not None]
     told: Row = {value.field: value.value for value in segmentation.values}
     return (
-        row
-        | told
+        told
+        | row  # a field of an older model may be named like one of the table's own columns
         | {
             "model_version": segmentation.model.version,
             "lowest_expected_dice": min(expected, default=None),
@@ -141,7 +142,8 @@ def skipped_row(participant: str) -> Row:
     return {
         "participant_id": f"sub-{participant}",
         "status": "skipped",
-        "reason": "nothing was segmented: not run yet, or no scan that the model is meant for",
+        "reason": "nothing was segmented: not run or not finished yet, or no scan that the model "
+        "is meant for",
     }
 
 

@@ -86,6 +86,7 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         Progress(len(ready), sys.stdout) as progress,
     ):
         run = _Outcomes(ready, folders=(options.output_dir, folder))
+        before = _identify_reports(pages)
         problem = run_nodes(
             ready,
             pages,
@@ -98,7 +99,12 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         # --stop-on-first-crash left unfinished has not failed.
         for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
-    return _sum_up(progress, len(pages), options, problem)
+    written = sum(now != then for now, then in zip(_identify_reports(pages), before, strict=True))
+    return _sum_up(progress, (written, len(pages)), options, problem)
+
+
+def _identify_reports(pages: Sequence[PageJob]) -> list[tuple[int, int] | None]:
+    return [identify_file(participant_page(page.output_dir, page.participant)) for page in pages]
 
 
 class _Outcomes:
@@ -169,27 +175,31 @@ def _needs_page(participant: str, changed: Collection[str], options: Options) ->
     output = options.output_dir
     if options.reports_only:
         return bool(find_sidecars(output, participant) or find_failures(output, participant))
-    if participant in changed or not participant_page(output, participant).exists():
+    if participant in changed or not participant_page(output, participant).is_file():
         return True
     # A run that was killed after it had segmented a scan again leaves the old page, but no checks.
-    return not all(name_checks(path).exists() for path in find_sidecars(output, participant))
+    return not all(name_checks(path).is_file() for path in find_sidecars(output, participant))
 
 
-def _sum_up(progress: Progress, pages: int, options: Options, problem: str) -> ExitCode:
+def _sum_up(
+    progress: Progress, reports: tuple[int, int], options: Options, problem: str
+) -> ExitCode:
+    """Say what was done; `reports` were written of how many."""
     failed = len(progress.failed)
     done, left = progress.done - failed, progress.total - progress.done
-    made = str(pages)
-    if failed and options.stop_on_first_crash:
-        made = "no"  # the first crash ends the run before any page is written
-    elif problem and not failed:
-        made = f"not all of {pages}"
-    parts = f", {left} not finished; no" if left else f"; {made}"
-    sys.stdout.write(f"{done} scans done, {failed} failed{parts} reports in {options.output_dir}\n")
+    written, wanted = reports
+    made = f"{written} of {wanted}" if 0 < written < wanted else str(written or "no")
+    more = f", {left} not finished" if left else ""
+    sys.stdout.write(
+        f"{done} scans done, {failed} failed{more}; {made} reports in {options.output_dir}\n"
+    )
     if failed:
         sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")
         for outcome in progress.failed[:20]:
             sys.stderr.write(f"  {outcome.input}: {outcome.message}\n")
-    elif problem:
+    # The first crash ends the run before its report is written.
+    stopped = failed and options.stop_on_first_crash
+    if problem and not stopped and (written < wanted or not failed):
         logs = options.output_dir / LOGS
         sys.stderr.write(f"error: a report failed: {problem}\n  hint: see {logs}\n")
     return ExitCode.SCANS_FAILED if failed or problem else ExitCode.DONE

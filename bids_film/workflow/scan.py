@@ -128,6 +128,7 @@ def _describe(
             sha256=str(job.fingerprint["model"]["sha256"]),
             description=header.description,
             dimensions=header.network.dimensions,
+            plane=header.preprocessing.slice_plane,
             conditioning=header.network.conditioning,
             postprocessing=header.postprocessing.description,
         ),

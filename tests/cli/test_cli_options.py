@@ -69,6 +69,13 @@ def test_a_misspelt_option_is_answered_with_the_nearest_one() -> None:
     assert "--participant-label" in caught.value.hint
 
 
+@pytest.mark.parametrize("short", ["--session", "--participant"])
+def test_a_shortened_option_is_answered_with_the_whole_one(short: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_options([*LEVEL, short, "01"])
+    assert f"{short}-label" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

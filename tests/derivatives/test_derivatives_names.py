@@ -159,3 +159,11 @@ def test_the_same_scan_with_and_without_compression_is_refused() -> None:
     with pytest.raises(InputError, match=r"T1w\.nii and sub-01/anat/sub-01_T1w\.nii\.gz"):
         check_names_differ(scans, "brain", OUTPUT)
     check_names_differ(scans[:1], "brain", OUTPUT)
+
+
+def test_scans_that_differ_by_no_entity_of_bids_are_to_be_renamed() -> None:
+    scans = [make_scan("sub-02_T1w.nii.gz"), make_scan("sub-02_foo-x_T1w.nii.gz")]
+    with pytest.raises(InputError) as caught:
+        check_names_differ(scans, "brain", OUTPUT)
+    assert "foo-: rename" in caught.value.hint
+    check_names_differ([scans[0], make_scan("sub-02_acq-x_T1w.nii.gz")], "brain", OUTPUT)

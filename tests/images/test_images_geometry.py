@@ -210,3 +210,22 @@ def test_a_mirror_image_has_opposite_sides_and_what_is_turned_or_moved_has_not()
     assert not have_opposite_sides(np.eye(4), turned)
     assert have_opposite_sides(turned, mirrored)
     assert not have_opposite_sides(np.full((4, 4), np.nan), mirrored)
+
+
+@pytest.mark.parametrize("signs", [(-1, -1, 1), (-1, 1, -1)])
+def test_left_and_right_that_are_swapped_by_half_a_turn_are_opposite_sides(
+    signs: tuple[int, int, int],
+) -> None:
+    for angles in ((0.0, 0.0, 0.0), (0.3, -0.2, 0.25)):
+        affine = np.eye(4)
+        affine[:3, :3] = rotate(angles) * (0.5, 1, 3)
+        assert have_opposite_sides(affine, np.diag([*signs, 1]) @ affine)
+
+
+@given(grids(), st.integers(0, 2), st.floats(-np.radians(20), np.radians(20)))
+def test_a_small_turn_puts_nothing_on_the_opposite_side(
+    grid: Grid, axis: int, angle: float
+) -> None:
+    turned = np.eye(4)
+    turned[:3, :3] = rotate((*[0.0] * axis, angle, *[0.0] * (2 - axis)))
+    assert not have_opposite_sides(grid.affine, turned @ grid.affine)

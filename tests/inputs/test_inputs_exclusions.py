@@ -67,3 +67,8 @@ def test_keys_are_read_in_any_case(tmp_path: Path, name: str) -> None:
     else:
         write_tsv(path, rows)
     assert read_exclusions(path) == {REVIEW[0]["scan"]: "moved", REVIEW[3]["scan"]: ""}
+
+
+def test_a_path_from_the_current_folder_is_that_of_the_scan(tmp_path: Path) -> None:
+    path = write_tsv(tmp_path / "bad.tsv", [{"scan": f"./{REVIEW[0]['scan']}"}])
+    assert list(read_exclusions(path)) == [REVIEW[0]["scan"]]

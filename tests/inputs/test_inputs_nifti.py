@@ -278,6 +278,21 @@ def test_forms_that_disagree_are_said_with_the_millimetres(tmp_path: Path) -> No
     assert read_volume(path).notes == ("qform and sform differ by up to 2.1 mm: the sform is used",)
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1e-3), ("micron", 1e3)])
+def test_forms_that_disagree_in_another_unit_are_said_with_the_millimetres_too(
+    tmp_path: Path, unit: str, factor: float
+) -> None:
+    sform = make_affine()
+    shifted = make_affine(origin_mm=(-10, -20, -25))
+    in_unit = np.diag([factor, factor, factor, 1.0])
+    path = _write_with_forms(tmp_path / "a.nii.gz", in_unit @ shifted, in_unit @ sform, (1, 1))
+    image = nib.load(path)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "b.nii.gz")
+    notes = read_volume(tmp_path / "b.nii.gz").notes
+    assert notes[0] == "qform and sform differ by up to 5.0 mm: the sform is used"
+
+
 def test_forms_that_contradict_each_other_on_the_sides_are_said_to(tmp_path: Path) -> None:
     swapped = np.diag([-1, 1, 1, 1]) @ make_affine()
     path = _write_with_forms(tmp_path / "scan.nii.gz", swapped, make_affine(), (1, 1))

@@ -8,7 +8,9 @@ import pytest
 from report_scenes import TABLE, make_cord, make_grid, make_segmentation
 
 from bids_film.domain.labels import LabelTable
+from bids_film.domain.planes import SlicePlane
 from bids_film.domain.segmentation import RecordedValue
+from bids_film.images.geometry import plan_ras, restore
 from bids_film.report.checks import (
     Verdict,
     check_field_of_view,
@@ -79,6 +81,8 @@ SIDED = LabelTable(
     [
         ({"qform_code": 0, "sform_code": 0}, "not known"),
         ({"qform": GRID.qform @ np.diag([-1, 1, 1, 1])}, "contradict"),
+        ({"qform": np.diag([-1, -1, 1, 1]) @ GRID.qform}, "contradict"),
+        ({"qform": np.diag([-1, 1, -1, 1]) @ GRID.qform}, "contradict"),
     ],
 )
 def test_sides_that_the_header_leaves_open_are_worth_a_look_and_fail_structures_that_have_them(
@@ -213,6 +217,22 @@ def test_what_goes_on_beyond_the_first_slice_is_nothing_to_look_at_for_a_model_o
     labels = np.zeros((6, 6, 6), np.int16)
     labels[2:4, 2:4] = TABLE.structures[0].index
     assert check_field_of_view(labels, grid, TABLE).verdict is Verdict.LOOK
-    assert check_field_of_view(labels, grid, TABLE, in_slices=True).verdict is Verdict.PASSED
+    assert check_field_of_view(labels, grid, TABLE, plane="thickest").verdict is Verdict.PASSED
     labels[0] = TABLE.structures[0].index
-    assert "left" in check_field_of_view(labels, grid, TABLE, in_slices=True).detail
+    assert "left" in check_field_of_view(labels, grid, TABLE, plane="thickest").detail
+
+
+@pytest.mark.parametrize(
+    ("plane", "axis"), [("sagittal", 0), ("coronal", 1), ("axial", 2), ("thickest", 2)]
+)
+@pytest.mark.parametrize("axes", ["RAS", "PIR"])
+def test_the_ends_that_do_not_count_are_those_of_the_models_own_slices(
+    plane: SlicePlane, axis: int, axes: str
+) -> None:
+    grid = make_grid((6, 6, 6), axes=axes)
+    for direction in range(3):
+        labels = np.zeros((6, 6, 6), np.int32)
+        np.moveaxis(labels, direction, 0)[:, 2:4, 2:4] = TABLE.structures[0].index
+        stored = restore(labels, plan_ras(grid))
+        passed = check_field_of_view(stored, grid, TABLE, plane=plane).verdict is Verdict.PASSED
+        assert passed == (direction == axis)

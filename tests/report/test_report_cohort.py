@@ -44,3 +44,11 @@ def test_a_volume_far_from_the_median_is_worth_a_look(median: float, verdict: Ve
     check = check_cohort(SEGMENTATION, cohort)
     assert check.verdict is verdict
     assert ("spinal cord" in check.detail) is (verdict is Verdict.LOOK)
+
+
+def test_enough_scans_of_the_same_volume_are_not_called_too_few() -> None:
+    alike = check_cohort(SEGMENTATION, {"SC": measure_spread([VOLUME] * FEWEST_SCANS)})
+    few = check_cohort(SEGMENTATION, {"SC": measure_spread([VOLUME] * (FEWEST_SCANS - 1))})
+    assert alike.verdict is few.verdict is Verdict.NOT_DONE
+    assert "differ" in alike.detail
+    assert "differ" not in few.detail

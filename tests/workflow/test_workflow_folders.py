@@ -54,6 +54,17 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         check_folders(make_options(tmp_path, "out"))
 
 
+@pytest.mark.parametrize("option", ["--work-dir", "--bids-database-dir"])
+def test_a_folder_of_an_option_that_is_a_file_is_refused_by_the_options_name(
+    tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "work").touch()
+    name = option.removeprefix("--").replace("-", "_")
+    options = replace(make_options(tmp_path, "out"), **{name: tmp_path / "work"})
+    with pytest.raises(UsageError, match=f"of {option} is a file"):
+        check_folders(options)
+
+
 def test_two_runs_in_one_work_folder_do_not_meet(tmp_path: Path) -> None:
     with run_folder(tmp_path, clean=True) as one, run_folder(tmp_path, clean=False) as other:
         assert one != other

@@ -83,3 +83,19 @@ def test_the_first_crash_ends_the_run_and_what_was_not_tried_has_not_failed(
     assert "0 scans done, 1 failed, 2 not finished; no reports" in out
     assert "sub-02" not in err
     assert not list((tmp_path / "out").glob("sub-*.html"))
+
+
+@pytest.mark.parametrize("scan_fails", [False, True])
+def test_a_report_that_failed_is_told_and_not_counted_whatever_the_scans_did(
+    command: list[str], tmp_path: Path, *, scan_fails: bool
+) -> None:
+    if scan_fails:
+        next((tmp_path / "in/sub-01/anat").glob("*.nii.gz")).write_bytes(b"")
+    (tmp_path / "out/sub-03.html").mkdir(parents=True)
+    code, out, err = run([*command, "--nprocs", "1"])
+    assert code == 1
+    assert f"{int(scan_fails)} failed; 2 of 3 reports in" in out
+    assert "a report failed: cannot write" in err
+    assert ("1 of 3 scans failed" in err) == scan_fails
+    code, _, err = run([*command, "--nprocs", "1"])
+    assert (code, "a report failed" in err) == (1, True), "it is tried again"

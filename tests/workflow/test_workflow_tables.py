@@ -44,6 +44,7 @@ def write_segmentation(output: Path, participant: str, model: str = "brain") -> 
 
 
 def make_options(tmp_path: Path) -> Options:
+    (tmp_path / "in").mkdir(exist_ok=True)
     return Options(
         bids_dir=tmp_path / "in", output_dir=tmp_path / "out", analysis_level=AnalysisLevel.GROUP
     )
@@ -95,10 +96,19 @@ def test_what_a_review_names_wrongly_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listed = tmp_path / "review.tsv"
-    listed.write_text("scan\nsub-02_T1w.nii.gz\n")
-    write_segmentation(tmp_path / "out", "02")
-    run_group(replace(make_options(tmp_path), exclude_list=listed))
-    assert "sub-02_T1w.nii.gz is no scan of" in capsys.readouterr().err
+    wrong = ["sub-02_T1w.nii.gz", "sub-02", "sub-02/anat/", "sub-02/anat/sub-02_T1w.json"]
+    listed.write_text("\n".join(["scan", *wrong, "./sub-02/anat/sub-02_T1w.nii.gz"]) + "\n")
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "02")
+    (options.bids_dir / "sub-02/anat").mkdir(parents=True)
+    for ending in ("json", "nii.gz"):
+        (options.bids_dir / f"sub-02/anat/sub-02_T1w.{ending}").touch()
+    run_group(replace(options, exclude_list=listed))
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == len(wrong)
+    for note, scan in zip(notes, wrong, strict=True):
+        assert f"{scan.rstrip('/')} is no scan of" in note
+        assert "single scan" in note
 
 
 def test_participants_of_whom_nothing_was_segmented_are_named(tmp_path: Path) -> None:
@@ -111,6 +121,51 @@ def test_participants_of_whom_nothing_was_segmented_are_named(tmp_path: Path) ->
         ("sub-01", "done"),
         ("sub-77", "skipped"),
     ]
+
+
+def test_what_a_model_left_unfinished_is_skipped_and_what_it_failed_on_is_not(
+    tmp_path: Path,
+) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "05")
+    write_segmentation(options.output_dir, "02", "spinalcord")
+    (options.output_dir / "sub-03/anat").mkdir(parents=True)
+    (options.output_dir / "logs/seg-brain/sub-04/anat").mkdir(parents=True)
+    job = make_job(options.bids_dir, options.output_dir)
+    write_outcome(job.state_file, record_failure(job, ScanError("it is broken")))
+    for number in range(1, 6):
+        (options.bids_dir / f"sub-0{number}").mkdir()
+    run_group(options)
+    rows = read_table(options.output_dir / "group_seg-brain.tsv")
+    status = {row["participant_id"]: row["status"] for row in rows}
+    assert status == {
+        "sub-01": "failed",
+        "sub-02": "skipped",
+        "sub-03": "skipped",
+        "sub-04": "skipped",
+        "sub-05": "done",
+    }
+
+
+def test_a_participant_who_is_asked_for_and_was_not_segmented_is_skipped(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "003")
+    (options.bids_dir / "sub-004").mkdir()
+    run_group(replace(options, participant_label=("003", "004")))
+    rows = read_table(options.output_dir / "group_seg-brain_selected.tsv")
+    assert [row["status"] for row in rows] == ["done", "skipped"]
+    with pytest.raises(InputError, match="no segmentations of sub-004") as caught:
+        run_group(replace(options, participant_label=("004",)))
+    assert "participant level" in caught.value.hint
+
+
+def test_a_group_of_a_dataset_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
+    options = make_options(tmp_path)
+    write_segmentation(options.output_dir, "01")
+    options.bids_dir.rmdir()
+    with pytest.raises(InputError, match="does not exist"):
+        run_group(options)
+    assert not list(options.output_dir.glob("group*"))
 
 
 def test_a_group_is_compared_with_another_scan_by_scan(tmp_path: Path) -> None:
@@ -146,7 +201,6 @@ def test_a_participants_table_that_cannot_be_used_stops_nothing(
 ) -> None:
     options = make_options(tmp_path)
     write_segmentation(options.output_dir, "01")
-    options.bids_dir.mkdir()
     (options.bids_dir / "participants.tsv").write_text("label\n01\n")
     assert run_group(options) == 0
     assert "does without participants.tsv" in capsys.readouterr().err
