@@ -68,7 +68,8 @@ def main() -> None:
         f"A step of training, {size}": [*steps, Row(way=f"{peer}, f32", seconds=trained)],
         f"A scan of {SIZE[0]} × {SIZE[1]} × {SLICES}, file to labels": segmentations,
     }
-    publish("predecessor", tables, arguments)
+    section = "predecessor" if "bf16" in list_precisions() else "predecessor-f32"
+    publish("predecessor", tables, arguments, section=section)
 
 
 def time_peer(python: str, threads: int, scan: Path) -> list[float]:
