@@ -139,7 +139,8 @@ def _find_known(
         exclude_list=None,
     )
     scans = {scan.path: scan for scan in labelled}
-    scans |= {s.path: s for s in find_labelled_scans(everything, recipe, strict=False)[0]}
+    if everything != options:
+        scans |= {s.path: s for s in find_labelled_scans(everything, recipe, strict=False)[0]}
     try:
         groups = group_scans(list(scans.values()), recipe.split)
     except UsageError:  # another dataset than the model's need not have the column or the names
