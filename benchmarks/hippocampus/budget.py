@@ -17,6 +17,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
+from benchmarks.performance.networks import build_nnunet
 from benchmarks.performance.timing import make_parser, parse_arguments, take_best
 from benchmarks.performance.training import make_step
 from benchmarks.running import write_report
@@ -52,6 +53,7 @@ def main() -> None:
         "| --- | --- | --- | --- | --- |",
         describe("the bundled recipe", own.batch_size, own_s, own.steps),
         describe("nnU-Net's plan", BATCH, peer_s, STEPS),
+        "",
     ]
     write_report(arguments.report, "\n".join(lines), script="hippocampus/budget.py")
 
@@ -73,15 +75,7 @@ def make_ours(recipe: Recipe, images: Tensor, labels: Tensor) -> Callable[[], No
 
 def make_peer(images: Tensor, labels: Tensor) -> Callable[[], None]:
     """Put a step of nnU-Net's network together, all its levels supervised."""
-    from dynamic_network_architectures.architectures.unet import (  # noqa: PLC0415 (a peer)
-        PlainConvUNet,
-    )
-
-    network = PlainConvUNet(
-        1, 4, CHANNELS, nn.Conv3d, 3, [1, 2, 2, 2], 2, 3, 2, conv_bias=True,
-        norm_op=nn.InstanceNorm3d, norm_op_kwargs={"affine": True}, nonlin=nn.LeakyReLU,
-        deep_supervision=True,
-    )  # fmt: skip
+    network = build_nnunet(CHANNELS, 3, deep_supervision=True)
     return make_step(network, partial(compare_levels, network, images, labels[:, None]))
 
 

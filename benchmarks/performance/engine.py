@@ -17,10 +17,15 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet, UNet
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.performance.limits import measure_limits
-from benchmarks.performance.networks import list_precisions, load_network, run_network
+from benchmarks.performance.networks import (
+    build_nnunet,
+    list_precisions,
+    load_network,
+    run_network,
+)
 from benchmarks.performance.timing import (
     Row,
     make_parser,
@@ -175,13 +180,7 @@ def time_openvino(
 
 def time_nnunet(image: Tensor) -> Row:
     """Time the network that nnU-Net plans for such images, on as many voxels."""
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet  # noqa: PLC0415
-
-    network = PlainConvUNet(
-        1, 6, [32, 64, 128, 256, 320, 320], nn.Conv3d, 3, [1, 2, 2, 2, 2, 2], 2, 33, 2,
-        conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"affine": True},
-        nonlin=nn.LeakyReLU,
-    ).eval()  # fmt: skip
+    network = build_nnunet((32, 64, 128, 256, 320, 320), 33).eval()
     return Row(
         way="nnU-Net's default 3-D network, one window",
         seconds=take_best(lambda: network(image)),

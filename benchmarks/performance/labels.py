@@ -21,7 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from benchmarks.performance.timing import Row, find_peak_mb, make_parser, parse_arguments, publish
+from benchmarks.performance.timing import (
+    Row,
+    find_peak_mb,
+    make_parser,
+    parse_arguments,
+    publish,
+    try_peer,
+)
 from bids_film.images.resample import resize_argmax
 
 CHANNELS, SMALL, LARGE = 33, (128, 128, 96), (256, 256, 192)
@@ -36,7 +43,7 @@ def main() -> None:
     if arguments.way:
         _run_way(arguments.way)
         return
-    rows = [_measure_way(way) for way in WAYS]
+    rows = [row for way in WAYS for row in try_peer(way, partial(_measure_way, way))]
     title = (
         f"{CHANNELS} probabilities of {' × '.join(map(str, SMALL))} voxels to labels of "
         f"{' × '.join(map(str, LARGE))} (the memory includes the probabilities themselves, "
@@ -48,6 +55,8 @@ def main() -> None:
 def _measure_way(way: str) -> Row:
     command = [sys.executable, "-m", "benchmarks.performance.labels", *sys.argv[1:], "--way", way]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "ModuleNotFoundError" in done.stderr:
+        raise ImportError(done.stderr.splitlines()[-1])
     if done.returncode:
         raise SystemExit(f"{way}:\n{done.stderr[-2000:]}")
     seconds, peak_mb = map(float, done.stdout.split()[-2:])

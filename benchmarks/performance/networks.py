@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bids_film.inference.engine import has_bfloat16
 from bids_film.inference.windows import choose_prediction
@@ -28,6 +30,21 @@ def load_network(model: str) -> tuple[ModelHeader, FilmUNet]:
     """Load a bundled model's network, placed as the engine places it."""
     header, network = load_checkpoint(find_model(model))
     return header, place_network(network, torch.device("cpu")).eval()
+
+
+def build_nnunet(
+    channels: Sequence[int], out_channels: int, *, deep_supervision: bool = False
+) -> nn.Module:
+    """Build the 3-D network of nnU-Net's plans, a peer that may be missing."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet  # noqa: PLC0415
+
+    levels = len(channels)
+    network: nn.Module = PlainConvUNet(
+        1, levels, list(channels), nn.Conv3d, 3, [1] + [2] * (levels - 1), 2, out_channels, 2,
+        conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"affine": True},
+        nonlin=nn.LeakyReLU, deep_supervision=deep_supervision,
+    )  # fmt: skip
+    return network
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
 from bids_film.model.unet import FilmUNet, build_network, place_network
 from bids_film.training.batches import Portion, stream_batches
-from bids_film.training.examples import Batch, Example
+from bids_film.training.examples import Batch, Example, check_voxels
 from bids_film.training.label_maps import (
     LabelMap,
     check_synthesis,
@@ -117,9 +117,10 @@ def fit_to_examples(
     Raises
     ------
     InputError
-        Where a metadata field has no value in the training data, or an earlier run's state is of
-        another training.
+        Where a metadata field has no value in the training data, a structure no voxel, or an
+        earlier run's state is of another training.
     """
+    check_voxels(training, recipe)
     start = find_start(recipe.training.start_from, recipe.network_config)
     rows = [example.values for example in training]
     encoder = fit_encoder(recipe.metadata_fields, rows, start)

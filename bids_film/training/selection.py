@@ -20,15 +20,15 @@ def find_roots(root: Path, data: DataSettings) -> list[Path]:
     InputError
         Where one of ``[data] also`` is no folder.
     """
-    roots = [root, *((root / further).resolve() for further in data.also)]
-    for further, found in zip(data.also, roots[1:], strict=True):
+    others = [(root / further).resolve() for further in data.also]
+    for further, found in zip(data.also, others, strict=True):
         if not found.is_dir():
             raise InputError(
                 f"[data] also: {further!r} is no folder: {found}",
                 hint=f"give an absolute path, or one relative to {root}",
             )
     # The first one as it was given: it may be a link to one of the others.
-    return [root, *dict.fromkeys(found for found in roots[1:] if found != root.resolve())]
+    return [root, *dict.fromkeys(found for found in others if found != root.resolve())]
 
 
 def keep_present(root: Path, data: DataSettings) -> DataSettings:

@@ -138,16 +138,19 @@ def _find_known(
         bids_filter_file=None,
         exclude_list=None,
     )
-    scans = {scan.path: scan for scan in labelled}
+    scans = labelled
     if everything != options:
-        scans |= {s.path: s for s in find_labelled_scans(everything, recipe, strict=False)[0]}
+        scans, _ = find_labelled_scans(everything, recipe, strict=False)
     try:
-        groups = group_scans(list(scans.values()), recipe.split)
+        groups = group_scans(scans, recipe.split)
     except UsageError:  # another dataset than the model's need not have the column or the names
-        groups = group_scans(list(scans.values()), SplitSettings())
+        groups = group_scans(scans, SplitSettings())
+    chosen = {scan.path for scan in labelled}
+    own = [members for members in groups.values() if chosen & {scan.path for scan in members}]
+    # Images are read whole to know them again: only those of groups that are asked about.
     return {
         scan.path
-        for members in groups.values()
+        for members in own
         if any(seen.part_of(scan) for scan in members)
         for scan in members
     }

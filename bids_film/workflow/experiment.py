@@ -45,6 +45,7 @@ from bids_film.workflow.train import (
     check_training,
     find_memory_mb,
     make_machine,
+    naming_files,
     print_line,
     read_own_recipe,
     split_labelled,
@@ -96,7 +97,8 @@ def run_experiment(options: Options) -> ExitCode:
     )
     if not options.dry_run:
         check_writable(options.output_dir)
-        rows = _run_arms(arms, split, evaluated, recipe, options)
+        with naming_files(options.output_dir):
+            rows = _run_arms(arms, split, evaluated, recipe, options)
         path = _write_results(rows, recipe, options, part=part)
         print_line(f"the results are in {path}")
     return ExitCode.DONE

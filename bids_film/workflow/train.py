@@ -204,11 +204,7 @@ def _add_header(scan: Scan, *, strict: bool) -> Scan:
 
 def _train(split: Split, recipe: Recipe, options: Options) -> Path:
     # Torch is imported only once all that can be wrong with recipe and dataset is known.
-    from bids_film.training.examples import (  # noqa: PLC0415
-        ArrayStore,
-        check_voxels,
-        load_examples,
-    )
+    from bids_film.training.examples import ArrayStore, load_examples  # noqa: PLC0415
     from bids_film.training.fit import fit_to_examples, fit_to_label_maps  # noqa: PLC0415
     from bids_film.training.label_maps import load_label_maps  # noqa: PLC0415
 
@@ -221,7 +217,6 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
         scans = [*split.training, *split.validation]
         examples = load_examples(scans, recipe, read=read_volume, store=store)
         training, validation = examples[: len(split.training)], examples[len(split.training) :]
-        check_voxels(training, recipe)
         return fit_to_examples(recipe, training, validation, machine)
 
 
