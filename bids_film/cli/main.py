@@ -6,7 +6,8 @@ import importlib
 import io
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from bids_film.cli.errors import leave_broken_pipe, print_error
 from bids_film.cli.options import read_options
@@ -44,7 +45,7 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
     try:
         options = read_options(arguments)
         verbose = verbose or options.verbose > 1
-        with terminable():
+        with terminable(), _workers_meanwhile(options):
             return int(_find_level(options)(options))
     except BidsFilmError as error:
         print_error(error.message, error.hint, show_traceback=verbose)
@@ -68,6 +69,21 @@ def _find_level(options: Options) -> Callable[[Options], int]:
     module, function = _LEVELS[options.analysis_level]
     level: Callable[[Options], int] = getattr(importlib.import_module(module), function)
     return level
+
+
+@contextmanager
+def _workers_meanwhile(options: Options) -> Iterator[None]:
+    """Have PyTorch imported for the workers from the first moment on: nothing takes longer."""
+    if not options.segments_here:
+        yield
+        return
+    from bids_film.workflow.segment import close_nursery, start_nursery  # noqa: PLC0415
+
+    start_nursery()
+    try:
+        yield
+    finally:
+        close_nursery()
 
 
 def _wants_traceback(arguments: Sequence[str]) -> bool:

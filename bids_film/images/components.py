@@ -13,7 +13,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_film.images.measures import bounding_box
+from bids_film.images.boxes import bounding_box
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint16]

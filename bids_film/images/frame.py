@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_film.images.boxes import bounding_box
 from bids_film.images.intensity import MASKED_SHARE
-from bids_film.images.measures import bounding_box
 
 Value = TypeVar("Value", bound=np.generic)
 

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from bids_film.images.boxes import bounding_box
+
 Mask = NDArray[np.bool_]
 
 Steps = Sequence[float] | NDArray[np.float64]
@@ -183,26 +185,6 @@ def surface_distances_mm(
     if not (len(one) and len(other)):
         return np.zeros(0), np.zeros(0)
     return _nearest(one, other), _nearest(other, one)
-
-
-def bounding_box(mask: Mask) -> tuple[slice, ...]:
-    """Smallest box that holds the mask; empty slices where the mask is empty."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0))
-    return tuple(box)
-
-
-def grow_box(
-    box: Sequence[slice], margins: Sequence[int], shape: Sequence[int]
-) -> tuple[slice, ...]:
-    """Add a margin of voxels on both sides of each axis, as far as the grid goes."""
-    return tuple(
-        slice(max(0, part.start - margin), min(length, part.stop + margin))
-        for part, margin, length in zip(box, margins, shape, strict=True)
-    )
 
 
 def _surface_points_mm(mask: Mask, spacing_mm: Steps) -> NDArray[np.float64]:

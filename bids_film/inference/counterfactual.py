@@ -17,8 +17,8 @@ from bids_film.domain.labels import LabelTable
 from bids_film.domain.planes import SlicePlane
 from bids_film.domain.segmentation import StructureChange
 from bids_film.domain.volume import Grid
+from bids_film.images.boxes import bounding_box, grow_box
 from bids_film.images.geometry import plan_ras, reorient
-from bids_film.images.measures import bounding_box, grow_box
 from bids_film.metadata.encoder import Encoder, MetadataValues
 from bids_film.metadata.fields import CategoricalField
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_film.domain.labels import LabelTable
+from bids_film.images.boxes import bounding_box, grow_box
 from bids_film.images.components import find_holes, keep_largest, keep_largest_each
-from bids_film.images.measures import bounding_box, grow_box
 from bids_film.model.config import Postprocessing
 
 Labels = NDArray[np.uint16]

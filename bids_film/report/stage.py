@@ -18,8 +18,8 @@ from PIL import Image
 
 from bids_film.domain.labels import LabelTable, Structure
 from bids_film.domain.volume import Volume
+from bids_film.images.boxes import bounding_box, grow_box
 from bids_film.images.geometry import Plan, plan_ras, reorient
-from bids_film.images.measures import bounding_box, grow_box
 from bids_film.report.contours import outline
 
 _STACK_ANISOTROPY = 3.0

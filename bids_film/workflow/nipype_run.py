@@ -20,8 +20,8 @@ from bids_film.workflow.plugin_file import CLUSTER_PLUGINS, read_plugin_file
 from bids_film.workflow.resources import Resources
 from bids_film.workflow.segment import (
     NodeDied,
-    close_nurseries,
-    close_workers,
+    close_nursery,
+    close_worker,
     start_nursery,
 )
 from bids_film.workflow.state import LOGS, identify_file, record_failure, write_outcome
@@ -71,7 +71,7 @@ def run_nodes(
     if on_cluster and options.omp_nthreads is None:
         jobs = [_with_all_threads(job) for job in jobs]
     if not on_cluster and not options.resource_monitor:
-        _import_early(folder, resources.threads if jobs else 0)
+        _import_early(segmenting=bool(jobs))
     # nipype is imported this late because a dry run needs none of it, and reads its settings
     # from the environment at that moment.
     from bids_film.workflow.nodes import build_workflow, name_nodes, name_page  # noqa: PLC0415
@@ -104,13 +104,13 @@ def run_nodes(
     return problem
 
 
-def _import_early(folder: Path, threads: int) -> None:
+def _import_early(*, segmenting: bool) -> None:
     """Import what the pool's processes need once, before they are forked; PyTorch meanwhile.
 
     Not where nipype's monitor shall see what a node takes: it looks at the node's descendants.
     """
-    if threads:
-        start_nursery(folder, threads)
+    if segmenting:
+        start_nursery()
     import bids_film.report.page  # noqa: PLC0415
     import bids_film.report.participant  # noqa: F401, PLC0415
 
@@ -158,9 +158,9 @@ def _run(workflow: Any, plugin: dict[str, Any]) -> str:
         logging.getLogger("nipype.workflow").exception("at least one node failed")
         return _find_reason(error)
     finally:
-        close_workers()
+        close_worker()
         end_pool_processes()
-        close_nurseries()
+        close_nursery()
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The process that workers are forked from: it imports PyTorch once, while nipype is imported.
+"""The process that workers are forked from: it imports PyTorch once, while all else is prepared.
 
 Every process of nipype's pool inherits the socket on which it asks for a worker of its own. A
 worker's parent, its keeper, does nothing but wait for it and tell how it ended.
@@ -6,6 +6,7 @@ worker's parent, its keeper, does nothing but wait for it and tell how it ended.
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -83,28 +84,17 @@ class Worker:
 class Nursery:
     """Where workers come from; the process is started at once, and again after it died.
 
+    What it prints is kept from its second start on, in the log of the worker that was asked for.
+
     Parameters
     ----------
-    threads : int
-        Threads that the workers' libraries may use.
-    log_file : Path, optional
-        Where its output goes, such as warnings of libraries; standard error if not given.
     command : sequence of str, optional
         Another program in its place.
     """
 
-    def __init__(
-        self, *, threads: int = 1, log_file: Path | None = None, command: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, *, command: Sequence[str] = ()) -> None:
         self._command = list(command) or [sys.executable, "-c", _START, json.dumps(sys.path)]
-        # OpenBLAS starts its threads when it is imported; whoever forks must not have any.
-        self._environment = {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OPENBLAS_NUM_THREADS": "1",
-        }
-        self._log_file = log_file
-        self._start()
+        self._start(None)
 
     def fork(self, log_file: Path | None = None) -> Worker:
         """Fork a worker, whose output goes to a log of its own."""
@@ -114,34 +104,27 @@ class Nursery:
                 return worker
             worker.close()
         self.close()
-        self._start()
+        self._start(log_file)
         return self._ask(log_file)
 
-    def close(self, *, grace_s: float = 5.0) -> None:
-        """End the process; workers that there are stay until they are closed."""
+    def close(self) -> None:
+        """End the process at once; workers that there are stay until they are closed."""
         self._requests.close()
-        # In a fork of the process that started it, it counts as ended already.
-        try:
-            self._process.wait(timeout=grace_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # In a fork of the process that started it, it counts as ended already, and is left alone.
+        self._process.kill()
+        self._process.wait()
 
-    def _start(self) -> None:
+    def _start(self, log_file: Path | None) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        log = self._log_file.open("ab") if self._log_file else None
-        try:
+        with theirs, (log_file or Path(os.devnull)).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 our own interpreter and module
                 self._command,
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
-                env=os.environ | self._environment,
+                # OpenBLAS starts its threads when it is imported; who forks must not have any.
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
-        finally:
-            theirs.close()
-            if log:
-                log.close()
 
     def _ask(self, log_file: Path | None) -> Worker:
         jobs, theirs = socket.socketpair()
@@ -163,9 +146,14 @@ def tend() -> NoReturn:
     """Fork workers as long as there is somebody to ask for one."""
     # Ctrl-C reaches the whole process group; who asked for workers decides what happens to them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What workers need is imported before they are forked.
+    # What workers need is imported before they are forked. Looking for garbage meanwhile would
+    # take a tenth of the time, and afterwards copy what they share.
+    gc.disable()
     import bids_film.inference.engine  # noqa: PLC0415
     import bids_film.workflow.scan  # noqa: F401, PLC0415
+
+    gc.freeze()
+    gc.enable()
 
     with socket.socket(fileno=os.dup(0)) as requests:
         # Nobody else may hold it, or those who ask would wait for a nursery that is gone.

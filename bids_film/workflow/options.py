@@ -95,3 +95,9 @@ class Options:
     exclude_list: Path | None = None
     config_file: Path | None = None
     verbose: int = 0
+
+    @property
+    def segments_here(self) -> bool:
+        """Whether scans are segmented by processes of this one, as far as the options say."""
+        elsewhere = self.dry_run or self.reports_only or self.resource_monitor or self.use_plugin
+        return self.analysis_level is AnalysisLevel.PARTICIPANT and not elsewhere

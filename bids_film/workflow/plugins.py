@@ -18,7 +18,7 @@ from nipype.pipeline.plugins import MultiProcPlugin
 from nipype.pipeline.plugins.multiproc import run_node
 
 from bids_film.workflow.processes import end_with_parent
-from bids_film.workflow.segment import close_workers
+from bids_film.workflow.segment import close_worker
 
 _LONGEST_WAIT_S = 1.0
 
@@ -133,6 +133,6 @@ def _prepare_pool_process(folder: Path | None) -> None:
 def _end_pool_process(*_: object) -> None:
     # nipype catches whatever a node raises, SystemExit too, and would go on with the next one.
     try:
-        close_workers()
+        close_worker()
     finally:
         os._exit(128 + signal.SIGTERM)

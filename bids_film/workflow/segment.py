@@ -24,7 +24,7 @@ def segment_scan(job: ScanJob, log_folder: Path) -> ScanOutcome:
     The worker stays for the next job of this process, with its network loaded.
     """
     try:
-        outcome = _find_client(log_folder, job.engine.threads).run(job)
+        outcome = _find_client(log_folder).run(job)
     except WorkerDiedError as error:
         outcome = record_failure(job, error)
     # Without a state file (disk full) the scan counts as not done, and runs again the next time.
@@ -33,42 +33,42 @@ def segment_scan(job: ScanJob, log_folder: Path) -> ScanOutcome:
     return outcome
 
 
-def start_nursery(log_folder: Path, threads: int) -> None:
-    """Start what workers of this process, and of its forks, come from: it takes a second or two."""
-    _nurseries()[threads] = Nursery(threads=threads, log_file=log_folder / "nursery.log")
+def start_nursery() -> None:
+    """Start what workers of this process, and of its forks, come from, unless it is there.
+
+    It is ready after two or three seconds, and nobody need wait for it until then.
+    """
+    if not _nursery():
+        _nursery().append(Nursery())
 
 
-def close_workers() -> None:
-    """End this process's workers; what they had not finished leaves no half file."""
-    clients = _worker_clients()
-    while clients:
-        clients.popitem()[1].close()
+def close_worker() -> None:
+    """End this process's worker; what it had not finished leaves no half file."""
+    while _client():
+        _client().pop().close()
 
 
-def close_nurseries() -> None:
-    """End what workers come from; only where it was started."""
-    nurseries = _nurseries()
-    while nurseries:
-        nurseries.popitem()[1].close()
+def close_nursery() -> None:
+    """End what workers come from, where it was started."""
+    while _nursery():
+        _nursery().pop().close()
 
 
-def _find_client(log_folder: Path, threads: int) -> WorkerClient:
-    clients = _worker_clients()
-    if threads not in clients:
-        if threads not in _nurseries():
-            start_nursery(log_folder, threads)
+def _find_client(log_folder: Path) -> WorkerClient:
+    if not _client():
+        start_nursery()
         log_file = log_folder / f"worker-{os.getpid()}.log"
-        clients[threads] = WorkerClient(_nurseries()[threads], log_file=log_file)
-    return clients[threads]
+        _client().append(WorkerClient(_nursery()[0], log_file=log_file))
+    return _client()[0]
 
 
 @cache
-def _worker_clients() -> dict[int, WorkerClient]:
+def _client() -> list[WorkerClient]:
     # One per process of nipype's pool: the pool gives no place to keep what outlives a node.
-    return {}
+    return []
 
 
 @cache
-def _nurseries() -> dict[int, Nursery]:
+def _nursery() -> list[Nursery]:
     # One per run: the processes of nipype's pool inherit it.
-    return {}
+    return []

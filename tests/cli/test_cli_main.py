@@ -35,6 +35,47 @@ def fail_with(error: BaseException) -> Run:
     return run
 
 
+def find_children() -> set[str]:
+    folder = Path("/proc/self/task")
+    return {
+        child
+        for task in folder.iterdir()
+        for child in (task / "children").read_text(encoding="ascii").split()
+    }
+
+
+def test_pytorch_is_imported_for_the_workers_meanwhile_and_by_nobody_afterwards(
+    level: Callable[[Run], None],
+) -> None:
+    before, meanwhile = find_children(), set[str]()
+
+    def run(options: Options) -> int:
+        meanwhile.update(find_children() - before)
+        raise InputError("nothing to segment")
+
+    level(run)
+    assert main.entry_point(LEVEL) == ExitCode.INPUT
+    assert len(meanwhile) == 1
+    assert not find_children() - before
+
+
+@pytest.mark.parametrize(
+    "option", ["--dry-run", "--reports-only", "--resource-monitor", "--use-plugin=slurm.yml"]
+)
+def test_nothing_is_imported_where_this_process_segments_nothing(
+    level: Callable[[Run], None], option: str
+) -> None:
+    before, meanwhile = find_children(), set[str]()
+
+    def run(options: Options) -> int:
+        meanwhile.update(find_children() - before)
+        return 0
+
+    level(run)
+    assert main.entry_point([*LEVEL, option]) == ExitCode.DONE
+    assert not meanwhile
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from bids_film.images.measures import (
     average_surface_distance_mm,
-    bounding_box,
     dice,
     hausdorff95_mm,
     jaccard,
@@ -187,15 +186,6 @@ def test_masks_of_different_shapes_are_refused() -> None:
             compare(one, other)
     with pytest.raises(ValueError, match="same grid"):
         hausdorff95_mm(one, other, SPACING)
-
-
-@given(masks)
-def test_the_bounding_box_holds_all_and_no_smaller_one_does(mask: Mask) -> None:
-    box = bounding_box(mask)
-    assert mask[box].sum() == mask.sum()
-    for axis in range(3):
-        sides = np.asarray(mask[box].any(axis=tuple(other for other in range(3) if other != axis)))
-        assert not sides.size or (sides[0] and sides[-1])
 
 
 @given(full_masks, full_masks, st.sampled_from([0.4, 1.0, 3.0]))

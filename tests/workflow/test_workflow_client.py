@@ -171,11 +171,11 @@ def test_a_worker_without_its_keeper_is_replaced(client: WorkerClient) -> None:
 
 
 def test_a_nursery_that_cannot_start_costs_the_job_alone(tmp_path: Path) -> None:
-    log = tmp_path / "nursery.log"
-    broken = Nursery(command=[sys.executable, "-c", "import no_such_library"], log_file=log)
-    with WorkerClient(broken) as client, pytest.raises(WorkerDiedError, match="before it answered"):
-        client.run(make_job(acq="a"))
-    assert "no_such_library" in log.read_text(encoding="utf-8")
+    broken = Nursery(command=[sys.executable, "-c", "import no_such_library"])
+    with WorkerClient(broken, log_file=tmp_path / "worker.log") as client:
+        for _ in range(2):
+            with pytest.raises(WorkerDiedError, match=r"before it answered.*no_such_library"):
+                client.run(make_job(acq="a"))
     broken.close()
 
 
