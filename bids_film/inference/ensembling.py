@@ -112,8 +112,14 @@ def _predict_changed(predict: Predict, image: Tensor, passes: int) -> Tensor:
         found = predict(_move(image**gamma, shift))
         # A voxel at x is found at x + step, unless that is pushed out at an end.
         pairs = list(zip(image.shape[1:], shift, strict=True))
-        kept = (slice(None), *(slice(max(0, -step), size - max(0, step)) for size, step in pairs))
-        there = (slice(None), *(slice(max(0, step), size + min(0, step)) for size, step in pairs))
+        kept = (
+            slice(None),
+            *(slice(max(0, -step), max(0, size - max(0, step))) for size, step in pairs),
+        )
+        there = (
+            slice(None),
+            *(slice(max(0, step), max(0, size + min(0, step))) for size, step in pairs),
+        )
         total[kept] += found[there]
         count[kept] += 1
     return total.div_(count)

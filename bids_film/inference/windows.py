@@ -125,7 +125,12 @@ def predict_volume(network: Network, image: Tensor, settings: WindowSettings) ->
 def _predict_padded(network: Network, images: Tensor, stride: int) -> Tensor:
     """Pad at the far ends with the image's edge, predict, cut off; softmax over channels."""
     size = images.shape[2:]
-    padding = [pad for length in reversed(size) for pad in (0, -length % stride)]
+    lengths = [length + -length % stride for length in size]
+    if max(lengths) == stride:
+        # A norm of the instance needs more than one voxel at the lowest level.
+        lengths[-1] += stride
+    ends = [padded - length for length, padded in zip(size, lengths, strict=True)]
+    padding = [pad for end in reversed(ends) for pad in (0, end)]
     padded = functional.pad(images, padding, mode="replicate") if any(padding) else images
     logits = network(padded)
     for axis, length in enumerate(size, start=2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,14 +85,10 @@ def stream_batches(
     portion : Portion
     start_step : int
     workers : int
-        Processes that draw; 0 draws in this one.
-
-    Raises
-    ------
-    WorkerDiedError
-        Where a worker was killed, mostly for want of memory.
+        Processes that draw; 0 draws in this one. Where one is killed, the main thread gets torch's
+        error wherever it is, mostly not here: see `naming_dead_workers`.
     """
-    loader = DataLoader(
+    yield from DataLoader(
         StepBatches(sampler=sampler, seed=seed, portion=portion),
         batch_size=None,
         sampler=itertools.count(start_step * portion.accumulate),
@@ -102,8 +99,19 @@ def stream_batches(
         generator=torch.Generator().manual_seed(seed),
         multiprocessing_context="fork" if workers else None,
     )
+
+
+@contextmanager
+def naming_dead_workers() -> Iterator[None]:
+    """Say what it means that a process which draws batches was killed.
+
+    Raises
+    ------
+    WorkerDiedError
+        Where one was, mostly for want of memory.
+    """
     try:
-        yield from loader
+        yield
     except RuntimeError as problem:
         if "DataLoader worker" not in str(problem):
             raise

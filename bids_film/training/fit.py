@@ -15,7 +15,7 @@ from bids_film.inference.memory import keep_memory
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
 from bids_film.model.unet import FilmUNet, build_network, place_network
-from bids_film.training.batches import Portion, stream_batches
+from bids_film.training.batches import Portion, naming_dead_workers, stream_batches
 from bids_film.training.examples import Batch, Example, check_voxels
 from bids_film.training.label_maps import (
     LabelMap,
@@ -28,6 +28,7 @@ from bids_film.training.losses import SegmentationLoss, find_parents
 from bids_film.training.prompting import PromptedSampler
 from bids_film.training.recipe import Recipe
 from bids_film.training.record import (
+    describe_copies,
     hash_recipe,
     list_examples,
     list_label_maps,
@@ -123,6 +124,7 @@ def fit_to_examples(
     check_voxels(training, recipe)
     start = find_start(recipe.training.start_from, recipe.network_config)
     rows = [example.values for example in training]
+    companions = recipe.preprocessing.companions
     encoder = fit_encoder(recipe.metadata_fields, rows, start)
     material = Material(
         start=start,
@@ -131,8 +133,8 @@ def fit_to_examples(
         cases=[make_case(example) for example in validation or training],
         volumes_ml=measure_examples(training, recipe),
         record={
-            "training": list_examples(training, recipe.structures),
-            "validation": list_examples(validation, recipe.structures),
+            "training": list_examples(training, recipe.structures, companions),
+            "validation": list_examples(validation, recipe.structures, companions),
         },
     )
     return _fit(recipe, material, machine)
@@ -197,12 +199,15 @@ def _fit_in_team(
         report=machine.report if team.is_first else _say_nothing,
         team=team,
     )
-    state = train_network(
-        network,
-        _make_batches(recipe, material, machine, team),
-        _validate_by(validate_cases, recipe, material),
-        run,
-    )
+    for line in describe_copies(material.record):
+        run.report(line)
+    with naming_dead_workers():
+        state = train_network(
+            network,
+            _make_batches(recipe, material, machine, team),
+            _validate_by(validate_cases, recipe, material),
+            run,
+        )
     path = machine.output / f"{recipe.model.name}.safetensors"
     if team.is_first:
         # Several processes gave the trained one norms that only work among them.

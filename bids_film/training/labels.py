@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_film.domain.errors import ScanError
-from bids_film.domain.patterns import fill_pattern, is_listed
+from bids_film.domain.patterns import fill_pattern, find_files, is_listed
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.images.geometry import same_grid
@@ -94,9 +94,13 @@ def hash_image(scan: Scan) -> str:
 
 
 def hash_scan(
-    scan: Scan, structures: Sequence[TargetStructure] = (), *, image: str | None = None
+    scan: Scan,
+    structures: Sequence[TargetStructure] = (),
+    *,
+    companions: Sequence[str] = (),
+    image: str | None = None,
 ) -> str:
-    """SHA-256 over the hashes of a scan's image and its label files.
+    """SHA-256 over the hashes of a scan's image, its label files and its companions.
 
     A file that is gone by now has none.
 
@@ -105,12 +109,15 @@ def hash_scan(
     scan : Scan
     structures : Sequence[TargetStructure]
         Of which the labels are.
+    companions : Sequence[str]
+        `Preprocessing.companions`.
     image : str or None
         What `hash_image` gave, so that the image is not read again.
     """
-    labels = dict.fromkeys(find_labels(scan, structures).values())
+    paths = dict.fromkeys(find_labels(scan, structures).values())
+    paths |= dict.fromkeys(path for path in find_files(scan, companions) if path)
     hashes = [hash_image(scan) if image is None else image]
-    hashes += [hash_file(path) for path in labels if path != scan.path and path.is_file()]
+    hashes += [hash_file(path) for path in paths if path != scan.path and path.is_file()]
     return hashlib.sha256(" ".join(filter(None, hashes)).encode()).hexdigest()
 
 
@@ -150,7 +157,7 @@ def read_reference(
     for path in dict.fromkeys(files.values()):
         volume = read(path, shares=True) if path in soft_files else read(path, labels=True)
         maps[path], note = _fit_to_grid(volume, grid, path)
-        notes += [note] if note else []
+        notes += [f"{path.name}: {own}" for own in volume.notes] + ([note] if note else [])
     painted = np.zeros(grid.shape, dtype=np.int16)
     whole: dict[str, NDArray[np.float32]] = {}
     for target in sort_by_depth(structures):

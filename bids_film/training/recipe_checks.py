@@ -89,6 +89,12 @@ def check_patch(preprocessing: Preprocessing, network: NetworkConfig) -> None:
             f"[preprocessing] patch: expected multiples of {stride} for a network of "
             f"{len(network.channels)} levels, got {list(patch)}"
         )
+    if max(patch) == stride:
+        raise UsageError(
+            f"[preprocessing] patch: {list(patch)} is one voxel at the lowest of "
+            f"{len(network.channels)} levels, which no norm can take",
+            hint=f"double at least one of the sizes, such as {[*patch[:-1], 2 * stride]}",
+        )
 
 
 def check_slices(data: DataSettings, network: NetworkSettings) -> None:

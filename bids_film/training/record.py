@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,20 +112,45 @@ def _find_limits(volumes: Mapping[str, Sequence[float]]) -> dict[str, tuple[floa
 
 
 def list_examples(
-    examples: Sequence[Example], structures: Sequence[TargetStructure]
+    examples: Sequence[Example],
+    structures: Sequence[TargetStructure],
+    companions: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """List labelled scans with what was known of them and the hashes of their files."""
     return [
         {
-            **describe_scan(example.scan, example.values, structures),
+            **describe_scan(example.scan, example.values, structures, companions),
             "structures": int(example.annotated.sum()),
         }
         for example in examples
     ]
 
 
+def describe_copies(record: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Say where the very same image is in both parts: it looks like a scan that is new."""
+    learned = {
+        entry["image_sha256"]: entry["scan"]
+        for entry in record["training"]
+        if entry.get("image_sha256")  # none of a file that is gone, or of an older version
+    }
+    kept = record["validation"]
+    copies = [
+        f"{entry['scan']} is {learned[entry['image_sha256']]}"
+        for entry in kept
+        if entry.get("image_sha256") in learned
+    ]
+    if copies:
+        yield (
+            f"note: {len(copies)} of {len(kept)} validation scans are images that are trained on, "
+            f"so that their figures say nothing of new scans: {', '.join(copies[:3])}"
+        )
+
+
 def describe_scan(
-    scan: Scan, values: MetadataValues, structures: Sequence[TargetStructure]
+    scan: Scan,
+    values: MetadataValues,
+    structures: Sequence[TargetStructure],
+    companions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Identify a labelled scan: its name, what is known of it, and the hashes of its files."""
     image = hash_image(scan)
@@ -133,7 +158,7 @@ def describe_scan(
         "scan": scan.relative_path,
         "dataset": scan.dataset_root.name,
         "values": dict(values),
-        "sha256": hash_scan(scan, structures, image=image),
+        "sha256": hash_scan(scan, structures, companions=companions, image=image),
         "image_sha256": image,
     }
 

@@ -132,10 +132,16 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for line in comparisons:
         if line.measure in _PRINTED:
             yield (
-                f"{line.structure}: {line.measure} {line.first:.3f} before, {line.second:.3f} now, "
-                f"difference {_describe_interval(line.test.difference)}, p = {line.test.p:.2g} "
-                f"(Holm {line.p_holm:.2g}), {line.test.pairs} participants"
+                f"{line.structure}: {line.measure} {_describe(line.first)} before, "
+                f"{_describe(line.second)} now, "
+                f"difference {_describe_interval(line.test.difference)}, "
+                f"p = {_describe(line.test.p, '.2g')} "
+                f"(Holm {_describe(line.p_holm, '.2g')}), {line.test.pairs} participants"
             )
+
+
+def _describe(number: float, form: str = ".3f") -> str:
+    return "n/a" if math.isnan(number) else format(number, form)
 
 
 def _describe_interval(interval: Interval) -> str:

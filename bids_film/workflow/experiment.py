@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import bids_film
 from bids_film.derivatives.atomic import check_writable, write_text_atomically
-from bids_film.domain.errors import ExitCode, InputError, UsageError
+from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.evaluation.experiment import compare_arms, summarise_arms
 from bids_film.evaluation.rows import identify_scan
+from bids_film.inference.companions import read_with_companions
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
-from bids_film.training.labels import find_labels, hash_scan
+from bids_film.training.labels import find_labels, hash_scan, read_reference
 from bids_film.training.recipe import Recipe, describe_training, recipe_from_dict
 from bids_film.training.splits import Split, find_value
 from bids_film.workflow.evaluation_tables import (
@@ -59,7 +62,7 @@ _OWN_COLUMNS = {
     "seed": Column(description="Seed of its training"),
     "condition": Column(description="What the network was told of the scan"),
     "model": Column(description="SHA-256 of the model file"),
-    "content": Column(description="SHA-256 over the hashes of the scan's image and labels"),
+    "content": Column(description="SHA-256 over the scan's images, labels and metadata"),
 }
 _SEED_SD = {"seed_sd": Column(description="Standard deviation of the means of the single seeds")}
 
@@ -97,6 +100,7 @@ def run_experiment(options: Options) -> ExitCode:
     )
     if not options.dry_run:
         check_writable(options.output_dir)
+        check_evaluated(evaluated, recipe)
         with naming_files(options.output_dir):
             rows = _run_arms(arms, split, evaluated, recipe, options)
         path = _write_results(rows, recipe, options, part=part)
@@ -130,15 +134,33 @@ def _run_arms(
     by = recipe.experiment.by
     used = "other" if split.test else "validation"
     levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
-    contents = {_identify(scan, options): hash_scan(scan, recipe.structures) for scan in evaluated}
     rows: list[Row] = []
     for arm, own in arms.items():
+        contents = {_identify(scan, options): hash_measured(scan, own) for scan in evaluated}
         with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, contents, recipe, options):
                     level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
                     rows.append({"arm": arm, "seed": seed, **row, "used_for": used, **level})
     return rows
+
+
+def hash_measured(scan: Scan, recipe: Recipe) -> str:
+    """Identify all that the measures of a scan depend on, but the model: its files and metadata."""
+    from bids_film.training.examples import resolve_values  # noqa: PLC0415 imports torch
+
+    values = resolve_values(scan, recipe.metadata_fields)
+    files = hash_scan(scan, recipe.structures, companions=recipe.preprocessing.companions)
+    return hashlib.sha256(f"{files} {json.dumps(values, sort_keys=True)}".encode()).hexdigest()
+
+
+def check_evaluated(scans: Sequence[Scan], recipe: Recipe) -> None:
+    """Read what will be measured before anything is trained: a damaged file would end the run."""
+    for scan in scans:
+        if scan.problem:
+            raise ScanError(scan.problem, hint=scan.hint)
+        volume = read_with_companions(scan, recipe.preprocessing.companions, read=read_volume)
+        read_reference(scan, recipe.structures, volume.grid, read=read_volume)
 
 
 def _train_arm(
@@ -192,7 +214,12 @@ def _list_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[dict[str, Any]
     from bids_film.training.record import describe_scan  # noqa: PLC0415
 
     return [
-        describe_scan(scan, resolve_values(scan, recipe.metadata_fields), recipe.structures)
+        describe_scan(
+            scan,
+            resolve_values(scan, recipe.metadata_fields),
+            recipe.structures,
+            recipe.preprocessing.companions,
+        )
         for scan in _keep_labelled(scans, recipe)
     ]
 

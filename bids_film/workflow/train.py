@@ -29,7 +29,10 @@ from bids_film.workflow.options import Options
 from bids_film.workflow.resources import divide_resources
 
 if TYPE_CHECKING:
+    from bids_film.training.examples import Example
     from bids_film.training.fit import Machine
+
+_MOST_NOTES = 5
 
 
 def run_train(options: Options) -> ExitCode:
@@ -216,8 +219,20 @@ def _train(split: Split, recipe: Recipe, options: Options) -> Path:
         store = ArrayStore(folder=folder, limit_mb=find_memory_mb(options) / 4)
         scans = [*split.training, *split.validation]
         examples = load_examples(scans, recipe, read=read_volume, store=store)
+        for line in _describe_notes(examples):
+            print_line(line)
         training, validation = examples[: len(split.training)], examples[len(split.training) :]
         return fit_to_examples(recipe, training, validation, machine)
+
+
+def _describe_notes(examples: Sequence[Example]) -> Iterator[str]:
+    """Say what was noticed of the files, of the first few scans in full."""
+    noticed = [
+        f"{example.scan.relative_path}: {note}" for example in examples for note in example.notes
+    ]
+    yield from (f"note: {note}" for note in noticed[:_MOST_NOTES])
+    if len(noticed) > _MOST_NOTES:
+        yield f"note: {len(noticed) - _MOST_NOTES} more of this kind"
 
 
 @contextmanager

@@ -40,6 +40,14 @@ def test_a_network_that_minds_neither_contrast_nor_place_gives_the_same_in_every
     torch.testing.assert_close(found, image)
 
 
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 9, 1), (9, 2, 3), (4, 9, 2)])
+def test_an_image_may_be_smaller_than_a_shift(size: tuple[int, int, int]) -> None:
+    image = torch.zeros(1, *size)
+    image[:, :1] = 1
+    found = predict_mean(lambda x: x, image, NO_DROPOUT, Ensemble(kind="augment", passes=40))
+    torch.testing.assert_close(found, image)
+
+
 def test_passes_over_changed_copies_differ_and_the_first_is_the_scan_as_it_is() -> None:
     seen: list[torch.Tensor] = []
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_models import make_header
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bids_film.inference.windows import WindowSettings, predict_slices, predict_volume
 from bids_film.model.unet import build_network
@@ -45,6 +48,21 @@ def test_padding_reaches_no_further_than_the_network_sees(dimensions: int) -> No
         plain = predict(conv, image, WindowSettings(stride=1, patch=(16, 16, 16)))
     inner = (slice(None), *[slice(0, size - 1) for size in image.shape[1:]])
     torch.testing.assert_close(padded[inner], plain[inner])
+
+
+@pytest.mark.parametrize("predict", [predict_slices, predict_volume])
+def test_an_image_of_one_stride_leaves_a_norm_of_the_instance_voxels_to_compare(
+    predict: Callable[..., Tensor],
+) -> None:
+    image = torch.rand(1, 3, 4, 2)
+
+    def normalise(images: Tensor) -> Tensor:
+        lowest = functional.avg_pool2d if images.dim() == 4 else functional.avg_pool3d
+        return run_pointwise(images) + functional.instance_norm(lowest(images, 4)).mean()
+
+    found = predict(normalise, image, LARGE)
+    assert found.shape == (3, 3, 4, 2)
+    assert torch.isfinite(found).all()
 
 
 @pytest.mark.parametrize("max_voxels", [1, 100, 10**6])

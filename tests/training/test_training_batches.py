@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from bids_film.domain.errors import UsageError, WorkerDiedError
-from bids_film.training.batches import Portion, stream_batches
+from bids_film.training.batches import Portion, naming_dead_workers, stream_batches
 from bids_film.training.examples import Batch
 from bids_film.training.sampling import Patch
 
@@ -97,8 +99,19 @@ class StruckSampler(NoiseSampler):
 
 @pytest.mark.timeout(60)
 def test_a_worker_that_is_killed_ends_the_training_instead_of_hanging_it() -> None:
-    with pytest.raises(WorkerDiedError, match="without a word"):
-        next(stream_batches(StruckSampler(signal.SIGKILL), seed=0, portion=WHOLE, workers=1))
+    stream = stream_batches(StruckSampler(signal.SIGKILL), seed=0, portion=WHOLE, workers=1)
+    with pytest.raises(WorkerDiedError, match="without a word"), naming_dead_workers():
+        next(stream)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_is_killed_while_nobody_waits_for_it_is_named_too() -> None:
+    stream = stream_batches(NoiseSampler(), seed=0, portion=WHOLE, workers=1)
+    next(stream)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    with pytest.raises(WorkerDiedError, match="without a word"), naming_dead_workers():
+        time.sleep(30)
 
 
 @pytest.mark.timeout(60)

@@ -80,6 +80,7 @@ def test_a_recipe_survives_the_way_through_json(path: Path) -> None:
         ("network", {"channels": 16}, "expected a list"),
         ("network", {"dimensions": 2}, "expected 2 sizes for a 2-D network"),
         ("preprocessing", {"patch": [96, 96, 90]}, "multiples of 8"),
+        ("preprocessing", {"patch": [8, 8, 8]}, "one voxel at the lowest of 4 levels"),
         ("metadata", {"fields": ["MagneticFieldStrenght"]}, "MagneticFieldStrength"),
         ("metadata", {"fields": ["suffix", "suffix"]}, "repeated: ['suffix']"),
         ("metadata", {"drop_probability": -0.1}, "from 0 to 1"),
