@@ -53,6 +53,15 @@ def pair_structures(structures: Sequence[Structure]) -> dict[str, tuple[Member, 
     return pairs
 
 
+def sort_alike(structures: Sequence[Structure]) -> list[int]:
+    """Sort structures for drawing, as places: the left ones lie above the same as the right ones.
+
+    Those without another side come first; both sides of the others follow each other.
+    """
+    pairs = sorted(pair_structures(structures).values(), key=len)
+    return [member.place for members in pairs for member in members]
+
+
 def find_opposites(labels: LabelTable) -> tuple[int, ...]:
     """Find, for each output channel, the one that holds the same structure of the other side.
 

@@ -49,8 +49,11 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Voxel size along each stored axis."""
-        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0)).tolist()
+        """Voxel size along each stored axis, to six digits.
+
+        Of the rest a qform says otherwise than an sform; counted in voxels, it would be one more.
+        """
+        x, y, z = (float(f"{size:.6g}") for size in np.linalg.norm(self.affine[:3, :3], axis=0))
         return x, y, z
 
     @property

@@ -18,7 +18,7 @@ from bids_film.domain.segmentation import (
     StructureChange,
     StructureVolume,
 )
-from bids_film.domain.sides import pair_structures
+from bids_film.domain.sides import pair_structures, sort_alike
 from bids_film.report.checks import Verdict, find_light, list_concerns
 from bids_film.report.effect import FEW_VOXELS, rank_structures
 from bids_film.report.figures import Tile
@@ -125,6 +125,7 @@ def describe_stack(scan: ScanPage) -> dict[str, Any]:
         "names": [structure.name for structure in structures],
         "colors": [check_color(structure.color) for structure in structures],
         "halos": ["#ffffff80" if is_dark(item.color) else "#00000080" for item in structures],
+        "order": sort_alike(structures),
         "oriented": scan.figure.oriented if scan.figure else False,
     }
 

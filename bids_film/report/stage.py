@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.sides import sort_alike
 from bids_film.domain.volume import Volume
 from bids_film.images.boxes import bounding_box, grow_box
 from bids_film.images.geometry import Plan, plan_ras, reorient
@@ -177,10 +178,11 @@ def cut_slice(
 
 
 def draw_outlines(labels: NDArray[np.integer[Any]], table: LabelTable) -> tuple[Contour, ...]:
-    """Draw the outlines of all structures in a slice."""
+    """Draw the outlines of all structures in a slice; where two meet, the later one is seen."""
     present = set(np.unique(labels).tolist())
     contours = []
-    for structure in table:
+    for place in sort_alike(table.structures):
+        structure = table.structures[place]
         indices = present.intersection(table.indices_of(structure.name))
         if indices:
             mask = np.logical_or.reduce([labels == index for index in indices])

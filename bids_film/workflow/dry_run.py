@@ -21,9 +21,9 @@ def describe_plan(plan: Plan) -> Iterator[str]:
         failing += bool(problem)
         yield from _describe_scan(scan, problem)
     pending, total = len(plan.pending), len(plan.scans)
-    participants = len(plan.participants)
+    people = f"{len(plan.participants)} participant{'s' if len(plan.participants) > 1 else ''}"
     yield (
-        f"{pending - failing} of {total} scans of {participants} participants would be segmented, "
+        f"{pending - failing} of {total} scans of {people} would be segmented, "
         f"{f'{failing} would fail, ' if failing else ''}{total - pending} are up to date"
     )
 

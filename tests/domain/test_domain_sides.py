@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bids_film.domain.labels import LabelTable, Structure
-from bids_film.domain.sides import find_opposites, pair_structures, split_side
+from bids_film.domain.sides import find_opposites, pair_structures, sort_alike, split_side
 
 
 def make_table(*names: str) -> LabelTable:
@@ -69,3 +69,11 @@ def test_a_container_and_other_capitals_do_not_keep_sides_from_each_other() -> N
         "Thalamus, both sides",
         "right-Thalamus-Proper",
     ]
+
+
+def test_for_drawing_both_sides_follow_each_other_after_all_that_has_none() -> None:
+    names = [BRAIN.structures[place].name for place in sort_alike(BRAIN.structures)]
+    assert names == [
+        "Brain-Stem", "CSF", "left amygdala", "Left-Thalamus", "Right-Thalamus",
+        "Left-Cerebral-Cortex", "Right-Cerebral-Cortex",
+    ]  # fmt: skip

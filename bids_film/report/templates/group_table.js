@@ -41,6 +41,7 @@ const VERDICTS = {
 function formatCell(cell, { key, kind }) {
   const value = cell.getValue();
   const row = cell.getData();
+  if (key === "verdict" && get(row, "status") === "failed") return asText("■ failed", "bad");
   if (key === "scan" && value === null) return asText(get(row, "participant_id"));
   if (value === null || value === undefined || value === "") return "";
   if (key === "scan" && row.link) return linkTo(row, value);
@@ -53,16 +54,21 @@ function formatCell(cell, { key, kind }) {
 
 const alike = new Intl.Collator(undefined, { numeric: true }).compare;
 const SEVERITY = { passed: 1, look: 2, failed: 3 };
-const severity = (row) => SEVERITY[get(row, "verdict")] * 1000 + get(row, "n_concerns");
+// A scan that failed is worse than any that has a label map; one that was not tried is none.
+const severity = (row) => get(row, "status") === "failed" ? Infinity
+  : (SEVERITY[get(row, "verdict")] ?? 0) * 1000 + (get(row, "n_concerns") ?? 0);
 
 function compareCells(one, other, first, second, column, direction) {
+  if (column.getField() === fieldOf.verdict) {
+    const [own, others] = [severity(first.getData()), severity(second.getData())];
+    return own === others ? 0 : own - others;
+  }
   // What is not known comes last, whichever way the rest is sorted.
   const missing = (value) => value === null || value === undefined || value === "";
   if (missing(one) || missing(other)) {
     if (missing(one) && missing(other)) return 0;
     return (missing(one) ? 1 : -1) * (direction === "asc" ? 1 : -1);
   }
-  if (column.getField() === fieldOf.verdict) return severity(first.getData()) - severity(second.getData());
   if (typeof one === "number" && typeof other === "number") return one - other;
   return alike(one, other);
 }
@@ -94,6 +100,7 @@ function defineColumn(column) {
     formatter: formatCell,
     formatterParams: column,
     sorter: compareCells,
+    headerSortStartingDir: column.key === "verdict" ? "desc" : "asc",
     headerFilter: "input",
     headerFilterFunc: filterCell,
     headerFilterPlaceholder: column.numeric ? "> 3" : "",

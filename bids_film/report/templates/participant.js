@@ -142,8 +142,9 @@ class Browser {
     const context = this.canvas.getContext("2d");
     const stepX = this.canvas.width / width;
     const stepY = this.canvas.height / height;
-    this.stack.parts.forEach((parts, place) => {
+    this.stack.order.forEach((place) => {
       if (!isShown(this.section, place)) return;
+      const parts = this.stack.parts[place];
       const own = new Uint8Array(256);
       for (const part of parts) own[part] = 1;
       const inside = (column, row) =>
