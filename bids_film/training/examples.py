@@ -24,7 +24,7 @@ from bids_film.inference.prepare import Prepared, prepare_volume
 from bids_film.metadata.encoder import MetadataValues
 from bids_film.metadata.fields import Field
 from bids_film.metadata.resolve import resolve
-from bids_film.training.labels import Reference, read_reference
+from bids_film.training.labels import Reference, hash_voxels, read_reference
 from bids_film.training.recipe import Recipe
 
 _LISTED_PROBLEMS = 10
@@ -71,6 +71,7 @@ class Example:
     notes: tuple[str, ...] = ()
     shares: NDArray[np.float16] | None = None
     slices: NDArray[np.intp] | None = None
+    voxels_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,6 +225,7 @@ def load_example(scan: Scan, recipe: Recipe, *, read: ReadVolume) -> Example:
         notes=(*volume.notes, *reference.notes),
         shares=None if reference.shares is None else prepare_shares(reference.shares, prepared),
         slices=slices,
+        voxels_sha256=hash_voxels(volume),
     )
 
 

@@ -93,6 +93,13 @@ def hash_image(scan: Scan) -> str:
     return hash_file(scan.path) if scan.path.is_file() else ""
 
 
+def hash_voxels(volume: Volume) -> str:
+    """SHA-256 of a scan's voxels as numbers, whatever file they are kept in."""
+    digest = hashlib.sha256(repr(volume.data.shape).encode())
+    digest.update(np.ascontiguousarray(volume.data, dtype=np.float32).data)
+    return digest.hexdigest()
+
+
 def hash_scan(
     scan: Scan,
     structures: Sequence[TargetStructure] = (),

@@ -121,6 +121,7 @@ def list_examples(
         {
             **describe_scan(example.scan, example.values, structures, companions),
             "structures": int(example.annotated.sum()),
+            "voxels_sha256": example.voxels_sha256,
         }
         for example in examples
     ]
@@ -129,15 +130,15 @@ def list_examples(
 def describe_copies(record: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     """Say where the very same image is in both parts: it looks like a scan that is new."""
     learned = {
-        entry["image_sha256"]: entry["scan"]
+        entry["voxels_sha256"]: entry["scan"]
         for entry in record["training"]
-        if entry.get("image_sha256")  # none of a file that is gone, or of an older version
+        if entry.get("voxels_sha256")  # synthetic scans have none
     }
     kept = record["validation"]
     copies = [
-        f"{entry['scan']} is {learned[entry['image_sha256']]}"
+        f"{entry['scan']} is {learned[entry['voxels_sha256']]}"
         for entry in kept
-        if entry.get("image_sha256") in learned
+        if entry.get("voxels_sha256") in learned
     ]
     if copies:
         yield (
