@@ -86,7 +86,7 @@ def read_material(
     others = load_examples(validation, recipe, read=read_volume)
     volumes = measure_examples(examples, recipe)
     parts = {"training": examples, "validation": others}
-    listed = {name: list_examples(own, recipe.structures) for name, own in parts.items()}
+    listed = {name: list_examples(own, recipe) for name, own in parts.items()}
     return volumes, [make_case(example) for example in others or examples], listed
 
 

@@ -124,7 +124,6 @@ def fit_to_examples(
     check_voxels(training, recipe)
     start = find_start(recipe.training.start_from, recipe.network_config)
     rows = [example.values for example in training]
-    companions = recipe.preprocessing.companions
     encoder = fit_encoder(recipe.metadata_fields, rows, start)
     material = Material(
         start=start,
@@ -133,8 +132,8 @@ def fit_to_examples(
         cases=[make_case(example) for example in validation or training],
         volumes_ml=measure_examples(training, recipe),
         record={
-            "training": list_examples(training, recipe.structures, companions),
-            "validation": list_examples(validation, recipe.structures, companions),
+            "training": list_examples(training, recipe),
+            "validation": list_examples(validation, recipe),
         },
     )
     return _fit(recipe, material, machine)

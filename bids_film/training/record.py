@@ -21,7 +21,7 @@ from bids_film.training.examples import Example
 from bids_film.training.label_maps import LabelMap
 from bids_film.training.labels import hash_image, hash_scan
 from bids_film.training.loop import Run
-from bids_film.training.recipe import Recipe, TargetStructure, describe_training
+from bids_film.training.recipe import Recipe, describe_training
 from bids_film.training.state import RunState
 
 
@@ -111,15 +111,11 @@ def _find_limits(volumes: Mapping[str, Sequence[float]]) -> dict[str, tuple[floa
     return {name: (round(min(own), 4), round(max(own), 4)) for name, own in volumes.items()}
 
 
-def list_examples(
-    examples: Sequence[Example],
-    structures: Sequence[TargetStructure],
-    companions: Sequence[str] = (),
-) -> list[dict[str, Any]]:
+def list_examples(examples: Sequence[Example], recipe: Recipe) -> list[dict[str, Any]]:
     """List labelled scans with what was known of them and the hashes of their files."""
     return [
         {
-            **describe_scan(example.scan, example.values, structures, companions),
+            **describe_scan(example.scan, example.values, recipe),
             "structures": int(example.annotated.sum()),
             "voxels_sha256": example.voxels_sha256,
         }
@@ -147,19 +143,15 @@ def describe_copies(record: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterat
         )
 
 
-def describe_scan(
-    scan: Scan,
-    values: MetadataValues,
-    structures: Sequence[TargetStructure],
-    companions: Sequence[str] = (),
-) -> dict[str, Any]:
+def describe_scan(scan: Scan, values: MetadataValues, recipe: Recipe) -> dict[str, Any]:
     """Identify a labelled scan: its name, what is known of it, and the hashes of its files."""
     image = hash_image(scan)
+    companions = recipe.preprocessing.companions
     return {
         "scan": scan.relative_path,
         "dataset": scan.dataset_root.name,
         "values": dict(values),
-        "sha256": hash_scan(scan, structures, companions=companions, image=image),
+        "sha256": hash_scan(scan, recipe.structures, companions=companions, image=image),
         "image_sha256": image,
     }
 

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import bids_film
 from bids_film.derivatives.atomic import check_writable, write_text_atomically
-from bids_film.domain.errors import ExitCode, InputError, ScanError, UsageError
+from bids_film.domain.errors import ExitCode, InputError, UsageError
 from bids_film.domain.scan import Scan
 from bids_film.evaluation.experiment import compare_arms, summarise_arms
 from bids_film.evaluation.rows import identify_scan
-from bids_film.inference.companions import read_with_companions
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
-from bids_film.training.labels import find_labels, hash_scan, read_reference
+from bids_film.training.labels import find_labels, hash_scan
 from bids_film.training.recipe import Recipe, describe_training, recipe_from_dict
 from bids_film.training.splits import Split, find_value
 from bids_film.workflow.evaluation_tables import (
@@ -40,6 +39,7 @@ from bids_film.workflow.measure import (
     load_engine,
     measure_model,
     name_dataset,
+    read_measured,
 )
 from bids_film.workflow.options import Options
 from bids_film.workflow.pages import read_dataset_name
@@ -157,10 +157,7 @@ def hash_measured(scan: Scan, recipe: Recipe) -> str:
 def check_evaluated(scans: Sequence[Scan], recipe: Recipe) -> None:
     """Read what will be measured before anything is trained: a damaged file would end the run."""
     for scan in scans:
-        if scan.problem:
-            raise ScanError(scan.problem, hint=scan.hint)
-        volume = read_with_companions(scan, recipe.preprocessing.companions, read=read_volume)
-        read_reference(scan, recipe.structures, volume.grid, read=read_volume)
+        read_measured(scan, recipe, recipe.preprocessing.companions)
 
 
 def _train_arm(
@@ -214,12 +211,7 @@ def _list_labelled(scans: Sequence[Scan], recipe: Recipe) -> list[dict[str, Any]
     from bids_film.training.record import describe_scan  # noqa: PLC0415
 
     return [
-        describe_scan(
-            scan,
-            resolve_values(scan, recipe.metadata_fields),
-            recipe.structures,
-            recipe.preprocessing.companions,
-        )
+        describe_scan(scan, resolve_values(scan, recipe.metadata_fields), recipe)
         for scan in _keep_labelled(scans, recipe)
     ]
 

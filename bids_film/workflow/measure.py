@@ -15,7 +15,7 @@ from bids_film.derivatives.names import output_names
 from bids_film.domain.errors import ScanError
 from bids_film.domain.scan import MetadataSource, Scan
 from bids_film.domain.segmentation import Segmentation
-from bids_film.domain.volume import Grid
+from bids_film.domain.volume import Grid, Volume
 from bids_film.evaluation.calibration import Reliability, count_reliability
 from bids_film.evaluation.experiment import AS_FOUND
 from bids_film.evaluation.rows import UNKNOWN
@@ -110,6 +110,30 @@ def load_engine(model: Path, options: Options) -> Engine:
     )
 
 
+def read_measured(
+    scan: Scan, recipe: Recipe, companions: Sequence[str]
+) -> tuple[Volume, Reference]:
+    """Read what `measure_model` needs of a scan: its images and its reference.
+
+    Parameters
+    ----------
+    scan : Scan
+    recipe : Recipe
+        Says where the reference is.
+    companions : Sequence[str]
+        `Preprocessing.companions` of the model.
+
+    Raises
+    ------
+    ScanError
+        Where one of them cannot be used.
+    """
+    if scan.problem:
+        raise ScanError(scan.problem, hint=scan.hint)
+    volume = read_with_companions(scan, companions, read=read_volume)
+    return volume, _read_reference(scan, recipe, volume.grid)
+
+
 def measure_model(
     engine: Engine,
     scan: Scan,
@@ -136,11 +160,7 @@ def measure_model(
     ScanError
         Where the scan or its reference cannot be used.
     """
-    if scan.problem:
-        raise ScanError(scan.problem, hint=scan.hint)
-    patterns = engine.header.preprocessing.companions
-    volume = read_with_companions(scan, patterns, read=read_volume)
-    reference = _read_reference(scan, recipe, volume.grid)
+    volume, reference = read_measured(scan, recipe, engine.header.preprocessing.companions)
     found = resolve_metadata(scan, engine.header.encoder, given)
     values = {entry.field: entry.value for entry in found}
     identity = describe_scan(scan, scan.relative_path, values)

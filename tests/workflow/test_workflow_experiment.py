@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from support.bids_factory import write_dataset
 from support.phantom_recipe import DATA
@@ -71,3 +73,14 @@ def test_a_scan_that_cannot_be_measured_is_found_before_anything_is_trained(
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ScanError, match="truncated or damaged"):
         check_evaluated([scan], recipe)
+
+
+def test_shares_are_read_as_they_will_be_measured(root: Path, recipe: Recipe) -> None:
+    for path in root.glob("derivatives/**/sub-01*.nii.gz"):
+        image = nib.load(path)
+        shares = np.asanyarray(image.dataobj) * np.float32(0.7)
+        nib.save(nib.Nifti1Image(shares, image.affine), path)
+    soft = replace(recipe, data=replace(recipe.data, soft_labels=True))
+    check_evaluated([open_scan(root)], soft)
+    with pytest.raises(ScanError, match="no integer"):
+        check_evaluated([open_scan(root)], recipe)
