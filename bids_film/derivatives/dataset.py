@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from bids_film.derivatives.atomic import TEMPORARY_PATTERN, write_text_atomically
 from bids_film.derivatives.sidecars import RAW_LINK
@@ -148,7 +149,8 @@ def _describe_source(source: Mapping[str, Any], link: str) -> dict[str, str]:
 
 def _relative_link(output: Path, bids_root: Path) -> str:
     # An absolute path would break when both datasets move, and tell strangers about the machine.
-    return Path(os.path.relpath(bids_root.resolve(), output.resolve())).as_posix()
+    path = Path(os.path.relpath(bids_root.resolve(), output.resolve())).as_posix()
+    return quote(path)  # BIDS asks for a URI
 
 
 def _read_own(output: Path) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def _check_same_input(existing: Mapping[str, Any], output: Path, bids_root: Path
     link = _table(existing, "DatasetLinks").get(RAW_LINK)
     if not isinstance(link, str) or "://" in link:
         return
-    linked = output.resolve() / link
+    linked = output.resolve() / unquote(link)
     if linked.is_dir() and not linked.samefile(bids_root):
         raise UsageError(
             f"the output folder {output} holds results of another dataset, {linked.resolve()}",

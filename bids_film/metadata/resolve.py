@@ -182,8 +182,9 @@ def _resolve_field(field: Field, lookups: Sequence[_Lookup]) -> FieldValue:
         own = list(_read_all(field, lookup))
         found = next((one for one in own if one.status is not Status.MISSING), None)
         if found and found.status.usable:
-            other = _find_conflict(field, found, lookups[number + 1 :])
-            return replace(found, note=join_notes(found.note, other))
+            beside = _find_rival(field, found, own)
+            farther = _find_conflict(field, found, lookups[number + 1 :])
+            return replace(found, note=join_notes(found.note, beside, farther))
         if found:
             return found
         if own and lookup.source.kind is SourceKind.COMMAND_LINE:
@@ -208,6 +209,14 @@ def _read_all(field: Field, lookup: _Lookup) -> Iterator[FieldValue]:
             key=str(key),
             note=parsed.note,
         )
+
+
+def _find_rival(field: Field, used: FieldValue, own: Sequence[FieldValue]) -> str:
+    """Describe another key, or column, of the same file that says otherwise."""
+    for other in own:
+        if other.status.usable and not _agree(used.value, other.value):
+            return f"{other.key} in {other.file} says {_show_value(field, other.value)}"
+    return ""
 
 
 def _find_conflict(field: Field, used: FieldValue, later: Sequence[_Lookup]) -> str:

@@ -66,8 +66,15 @@ class WorkerClient:
             worker.close()
 
     def _bury(self) -> WorkerDiedError:
-        code = self._worker.find_exit_code() if self._worker else None
+        worker = self._worker
+        code = worker.find_exit_code() if worker else None
         self.close()
+        if worker and not worker.process_id:
+            return WorkerDiedError(
+                f"no process could be started that segments scans{self._last_words()}",
+                hint="where PyTorch cannot be imported, install it again; otherwise give more "
+                "memory, and run the same command again",
+            )
         return WorkerDiedError(
             f"the process that segmented the scan {_describe_death(code)}{self._last_words()}",
             hint="give more memory or lower --nprocs, and run the same command again",

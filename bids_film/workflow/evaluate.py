@@ -224,6 +224,8 @@ def _measure_all(
             failed += 1
             sys.stderr.write(f"error: {item.path}: {error}\n")
             continue
+        notes = dict.fromkeys(note for entry in found for note in entry.notes)
+        sys.stderr.writelines(f"note: {item.path}: {note}\n" for note in notes)
         told = describe(item.scan)
         result += [replace(entry, row={**entry.row, **told}) for entry in found]
         dice = ", ".join(f"{entry.row['structure']} {entry.row['dice']:.3f}" for entry in found)

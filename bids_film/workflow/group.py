@@ -169,7 +169,8 @@ def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Se
 def describe_scans(scans: GroupScans) -> str:
     """Count the scans in words."""
     counts = f"{len(scans.segmentations)} scans, {len(scans.failed)} failed"
-    more = {"excluded": scans.excluded, "participants skipped": scans.skipped}
+    people = "participant" if len(scans.skipped) == 1 else "participants"
+    more = {"excluded": scans.excluded, f"{people} skipped": scans.skipped}
     return ", ".join([counts, *(f"{len(own)} {what}" for what, own in more.items() if own)])
 
 

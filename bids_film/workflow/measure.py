@@ -89,11 +89,14 @@ class Measured:
         Of its probabilities, where they are there.
     condition : str
         What the model was told.
+    notes : tuple[str, ...]
+        On the image, or label map, and the reference.
     """
 
     row: Row
     reliability: Reliability | None = None
     condition: str = AS_FOUND
+    notes: tuple[str, ...] = ()
 
 
 def load_engine(model: Path, options: Options) -> Engine:
@@ -166,6 +169,7 @@ def measure_model(
     identity = describe_scan(scan, scan.relative_path, values)
     prepared = engine.prepare(volume)
     indices = [entry.index for entry in engine.header.labels]
+    notes = (*volume.notes, *reference.notes)
     result: list[Measured] = []
     for condition in conditions:
         calibrates = condition is conditions[0]
@@ -181,7 +185,7 @@ def measure_model(
             find_probability=maps.get,
         )
         result += [
-            replace(entry, row={**identity, **entry.row}, condition=condition.name)
+            replace(entry, row={**identity, **entry.row}, condition=condition.name, notes=notes)
             for entry in measured
         ]
     return result
@@ -215,7 +219,8 @@ def measure_outputs(
         recipe,
         find_probability=find_probability,
     )
-    return [replace(entry, row={**identity, **entry.row}) for entry in measured]
+    notes = (*prediction.notes, *reference.notes)
+    return [replace(entry, row={**identity, **entry.row}, notes=notes) for entry in measured]
 
 
 def sum_reliability(measured: Sequence[Measured]) -> dict[str, Reliability]:

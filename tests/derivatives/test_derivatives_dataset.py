@@ -74,6 +74,15 @@ def test_outputs_of_two_inputs_never_mix(tmp_path: Path) -> None:
     assert write(output, tmp_path / "moved")["DatasetLinks"]["raw"] == "../moved"
 
 
+def test_links_are_uris_whatever_the_folders_are_called(tmp_path: Path) -> None:
+    first, second = (make_bids(tmp_path / name) for name in ("50 % of Köln", "second"))
+    links = write(tmp_path / "out", first)["DatasetLinks"]
+    assert links == {"raw": "../50%20%25%20of%20K%C3%B6ln"}
+    assert write(tmp_path / "out", first)["DatasetLinks"] == links
+    with pytest.raises(UsageError, match=r"results of another dataset, .*50 % of Köln"):
+        write(tmp_path / "out", second)
+
+
 def test_what_a_user_wrote_stays_and_what_we_know_is_renewed(tmp_path: Path) -> None:
     bids, output = make_bids(tmp_path / "bids"), tmp_path / "out"
     content = write(output, bids)

@@ -330,10 +330,12 @@ def test_the_test_part_is_of_people_of_whom_no_scan_was_seen(lab: Path, tmp_path
             new = str(old.relative_to(folder)).replace("sub-01/", f"sub-{person}/")
             target = folder / new.replace("sub-01_T1w", f"{stem}_T1w")
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, target)
+            turned = nib.Nifti1Image.from_filename(old).as_reoriented([[0, -1], [1, 1], [2, 1]])
+            nib.save(turned, target)
     options = ("--model", lab / "model" / "phantom.safetensors", "--part", "test")
     run = run_program(bids, tmp_path / "out", "evaluate", *options)
     assert run.code == 0, run.err
+    assert "note: sub-99/anat/sub-99_T1w.nii.gz: sub-99_T1w" in run.err
     rows = read_table(tmp_path / "out" / "evaluation_seg-phantom.tsv")
     assert {row["participant_id"] for row in rows} == {"sub-99"}
 

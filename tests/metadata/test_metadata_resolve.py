@@ -197,6 +197,14 @@ def test_a_sidecar_that_contradicts_a_table_is_told() -> None:
     assert find("MagneticFieldStrength", override, sidecar).note == ""
 
 
+def test_columns_of_one_table_that_contradict_each_other_are_told() -> None:
+    table = source(SourceKind.METADATA_FILE, {"MagneticFieldStrength": "3", "Field Strength": "7"})
+    found = find("MagneticFieldStrength", table)
+    assert (found.value, found.note) == (3, "Field Strength in from_metadata_file says 7 T")
+    same = source(SourceKind.METADATA_FILE, {"MagneticFieldStrength": "3", "Field Strength": "n/a"})
+    assert find("MagneticFieldStrength", same).note == ""
+
+
 def test_sidecars_that_are_equally_near_and_contradict_each_other_are_told() -> None:
     def sidecar(file: str, tesla: float) -> MetadataSource:
         values = {"MagneticFieldStrength": tesla}
