@@ -34,17 +34,25 @@ def save_checkpoint(
         name: _stored(tensor, half_precision=half_precision)
         for name, tensor in network.state_dict().items()
     }
+    write_tensors(path, state, {HEADER_KEY: header_to_text(header)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file; it appears whole, or the one that was there stays."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         # Not by save_file, whose files nobody but their owner may read.
-        partial.write_bytes(save(state, metadata={HEADER_KEY: header_to_text(header)}))
+        with partial.open("wb") as stream:
+            stream.write(save(held, metadata=dict(metadata)))
+            stream.flush()
+            os.fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _stored(tensor: Tensor, *, half_precision: bool) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
     if not half_precision or tensor.dtype != torch.float32:
         return tensor
     half = tensor.half()

@@ -7,18 +7,17 @@ with step and curve in its header.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.optim import Optimizer
 
 from bids_film.domain.errors import InputError
+from bids_film.model.checkpoint import write_tensors
 from bids_film.model.unet import FilmUNet
 
 _KEY = "bids_film_training"
@@ -87,14 +86,7 @@ def save_state(path: Path, state: RunState, learner: Learner) -> None:
         "curve": state.curve,
         "seconds": state.seconds,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        # Not by save_file, whose files nobody but their owner may read.
-        partial.write_bytes(save(contiguous, metadata={_KEY: json.dumps(header)}))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, {_KEY: json.dumps(header)})
 
 
 def load_state(path: Path, recipe_hash: str, learner: Learner) -> RunState:
