@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 Row = Mapping[str, str | float | None]
 """One scan's measures of one structure, with ``participant_id``, ``scan`` and ``structure``; and
-``dataset`` where it is not of the first dataset."""
+``dataset`` where it is not of the first dataset, ``person`` where labels are not people."""
 
 UNKNOWN = "n/a"
 
@@ -24,17 +24,17 @@ def number(row: Row, column: str) -> float:
 
 def identify_scan(row: Row) -> tuple[str, str]:
     """Tell scans apart: datasets that were evaluated together may have scans of the same path."""
-    return _read_dataset(row), str(row["scan"])
+    return _read_text(row, "dataset"), str(row["scan"])
 
 
 def identify_person(row: Row) -> str:
     """Tell people apart: those of two datasets may have the same label."""
-    return f"{_read_dataset(row)} {row['participant_id']}"
+    return f"{_read_text(row, 'dataset')} {_read_text(row, 'person') or row['participant_id']}"
 
 
-def _read_dataset(row: Row) -> str:
-    dataset = row.get("dataset")
-    return "" if dataset in (None, UNKNOWN) else str(dataset)
+def _read_text(row: Row, column: str) -> str:
+    value = row.get(column)
+    return "" if value in (None, UNKNOWN) else str(value)
 
 
 def mean_defined(values: Sequence[float]) -> float:

@@ -96,8 +96,7 @@ def group_scans(scans: Sequence[Scan], settings: SplitSettings) -> dict[Group, l
 
 def _find_people(scans: Sequence[Scan], settings: SplitSettings) -> list[Group]:
     pattern = _compile(settings.group_pattern) if settings.group_pattern else None
-    matches = [pattern.fullmatch(scan.participant) if pattern else None for scan in scans]
-    if pattern and not any(matches):
+    if pattern and not any(pattern.fullmatch(scan.participant) for scan in scans):
         raise UsageError(
             f"[split] group_pattern: {settings.group_pattern!r} matches no participant, such as "
             f"{scans[0].participant!r}",
@@ -105,9 +104,16 @@ def _find_people(scans: Sequence[Scan], settings: SplitSettings) -> list[Group]:
         )
     roots = list(dict.fromkeys(scan.dataset_root for scan in scans))
     return [
-        (roots.index(scan.dataset_root), match[1] if match else scan.participant)
-        for scan, match in zip(scans, matches, strict=True)
+        (roots.index(scan.dataset_root), name_person(scan.participant, settings)) for scan in scans
     ]
+
+
+def name_person(participant: str, settings: SplitSettings) -> str:
+    """Name whom a participant's label is about: `group_pattern`'s group, or the label itself."""
+    if not settings.group_pattern:
+        return participant
+    match = _compile(settings.group_pattern).fullmatch(participant)
+    return match[1] if match and match[1] else participant
 
 
 def _join(people: Sequence[Group], values: Sequence[str | None]) -> dict[Group, Group]:

@@ -32,6 +32,7 @@ from bids_film.workflow.measure import (
     measure_model,
     measure_outputs,
     name_dataset,
+    name_person_of,
 )
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import read_given_metadata
@@ -81,7 +82,8 @@ def run_evaluate(options: Options) -> ExitCode:
 
     def describe(scan: Scan) -> Row:
         used = {"used_for": seen.part_of(scan) or "other"}
-        return {**name_dataset(scan, options.bids_dir), **used, **find_level(scan)}
+        who = {**name_person_of(scan, recipe), **name_dataset(scan, options.bids_dir)}
+        return {**who, **used, **find_level(scan)}
 
     if options.part:
         items = list(_list_part(options, model, header, recipe, seen))

@@ -18,6 +18,9 @@ from bids_film.workflow.tables import Column, Row
 _PRINTED = ("dice", "hd95_mm")
 COLUMNS = {
     "participant_id": Column(description="Participant label with its prefix"),
+    "person": Column(
+        description="Who that is, where the recipe's group_pattern tells it: one in all intervals"
+    ),
     "scan": Column(description="Path of the scan relative to the input dataset"),
     "dataset": Column(
         description="Folder of its dataset relative to the input dataset, if another"

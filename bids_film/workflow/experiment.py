@@ -39,6 +39,7 @@ from bids_film.workflow.measure import (
     load_engine,
     measure_model,
     name_dataset,
+    name_person_of,
     read_measured,
 )
 from bids_film.workflow.options import Options
@@ -134,6 +135,7 @@ def _run_arms(
     by = recipe.experiment.by
     used = "other" if split.test else "validation"
     levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
+    people = {_identify(scan, options): name_person_of(scan, recipe) for scan in evaluated}
     rows: list[Row] = []
     for arm, own in arms.items():
         contents = {_identify(scan, options): hash_measured(scan, own) for scan in evaluated}
@@ -141,7 +143,8 @@ def _run_arms(
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, contents, recipe, options):
                     level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
-                    rows.append({"arm": arm, "seed": seed, **row, "used_for": used, **level})
+                    told = {**people[identify_scan(row)], "used_for": used, **level}
+                    rows.append({"arm": arm, "seed": seed, **row, **told})
     return rows
 
 

@@ -28,6 +28,7 @@ from bids_film.metadata.fields import CategoricalField
 from bids_film.model.header import ModelHeader
 from bids_film.training.labels import Reference, read_reference
 from bids_film.training.recipe import Recipe
+from bids_film.training.splits import name_person
 from bids_film.workflow.options import Options
 from bids_film.workflow.plan import resolve_metadata
 from bids_film.workflow.resources import divide_resources
@@ -239,6 +240,15 @@ def name_dataset(scan: Scan, bids_dir: Path) -> Row:
     if scan.dataset_root == bids_dir:
         return {}
     return {"dataset": os.path.relpath(scan.dataset_root, bids_dir)}
+
+
+def name_person_of(scan: Scan, recipe: Recipe) -> Row:
+    """Say who a participant is, where several labels may be of one person."""
+    return (
+        {"person": name_person(scan.participant, recipe.split)}
+        if recipe.split.group_pattern
+        else {}
+    )
 
 
 def describe_scan(scan: Scan, path: str, values: Mapping[str, str | float | None]) -> Row:

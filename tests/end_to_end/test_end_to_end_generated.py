@@ -301,6 +301,20 @@ def test_evaluate_measures_every_labelled_scan(lab: Path) -> None:
     assert np.mean(dice) > 0.8
 
 
+def test_evaluate_counts_the_labels_of_one_person_as_one(lab: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "train.toml"
+    split = "[split]\ngroup_pattern = '(0).+'\n"
+    recipe.write_text(f'[model]\nname = "phantom"\n{DATA}{split}', encoding="utf-8")
+    options = ("--model", lab / "model" / "phantom.safetensors", "--part", "training")
+    run = run_program(lab / "bids", tmp_path, "evaluate", *options, "--config-file", recipe)
+    assert run.code == 0, run.err
+    rows = read_table(tmp_path / "evaluation_seg-phantom.tsv")
+    people = {row["person"] for row in rows}
+    assert "0" in people
+    assert len({row["participant_id"] for row in rows}) > len(people)
+    assert f"scans of {len(people)}): dice" in run.out
+
+
 def test_evaluate_runs_the_model_on_what_it_has_not_seen(lab: Path, tmp_path: Path) -> None:
     """What is left by the split is known by content: a copy elsewhere is the same scan."""
     model = lab / "model" / "phantom.safetensors"

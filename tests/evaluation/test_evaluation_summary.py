@@ -90,3 +90,15 @@ def test_cells_that_were_read_from_a_table_are_compared_as_numbers() -> None:
 
 def test_evaluations_without_a_common_scan_cannot_be_compared() -> None:
     assert compare([make_row(1, 0.5)], [make_row(2, 0.5)]) == []
+
+
+def test_the_labels_of_one_person_count_as_one() -> None:
+    rows = [make_row(number, 0.7 + number / 100) for number in range(8)]
+    one_by_one = summarise(rows)[0].interval
+    pairs = [{**row, "person": str(number // 2)} for number, row in enumerate(rows)]
+    together = summarise(pairs)[0].interval
+    assert (one_by_one.participants, together.participants) == (8, 4)
+    assert together.mean == one_by_one.mean
+    assert together.high - together.low > one_by_one.high - one_by_one.low
+    unknown = [{**row, "person": "n/a"} for row in rows]
+    assert summarise(unknown)[0].interval == one_by_one

@@ -83,6 +83,12 @@ def test_a_pattern_keeps_the_sessions_of_a_person_together() -> None:
         assert len(ours) in (0, 2)
 
 
+def test_who_is_not_named_by_a_pattern_is_a_person_of_their_own() -> None:
+    scans = [make_scan(name) for name in ("1Ses1", "1Ses2", "2", "3", "x")]
+    groups = group_scans(scans, SplitSettings(group_pattern=r"(.+)Ses\d|\d"))
+    assert [len(members) for members in groups.values()] == [2, 1, 1, 1]
+
+
 def test_a_column_keeps_its_groups_together_and_an_absent_value_is_a_group_of_its_own() -> None:
     scans = make_scans(12)
     groups = group_scans(scans, SplitSettings(group_by="Site"))
