@@ -19,6 +19,7 @@ import pandas as pd
 
 from benchmarks.running import write_report
 from bids_film.evaluation.statistics import bootstrap_mean, compare_pairs
+from bids_film.inputs.dataset import open_dataset
 from bids_film.inputs.nifti import read_volume
 from bids_film.model.checkpoint import load_checkpoint
 from bids_film.model.header import ModelHeader
@@ -27,7 +28,6 @@ from bids_film.report.experiment import describe_interval
 from bids_film.training.label_maps import (
     LabelMap,
     check_synthesis,
-    find_label_maps,
     load_label_maps,
 )
 from bids_film.training.recipe import read_recipe
@@ -57,7 +57,7 @@ def main() -> None:
     settings, _ = check_synthesis(read_recipe(arguments.recipe))
     header, network = load_checkpoint(find_model(arguments.model))
     held_out = {entry["scan"] for entry in header.training["data"]["validation"]}
-    scans = find_label_maps(arguments.label_maps, {})
+    scans = open_dataset(arguments.label_maps, filters={"suffix": "dseg"}, validate=False)
     sources = load_label_maps(
         [scan for scan in scans if scan.relative_path in held_out],
         brain_below=settings.brain_below,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from bids_film.domain.errors import UsageError
-
-TEMPORARY_PATTERN = ".bids-film-*.tmp"
-"""What temporary files are called; the output's `.bidsignore` names it."""
+from bids_film.domain.paths import TEMPORARY_PATTERN, name_temporary, write_whole
 
 _PROBE_BYTES = 1 << 16
 
@@ -35,7 +32,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, content)
+        write_whole(path, content)
     except OSError as problem:
         raise UsageError(
             f"cannot write {path}: {problem.strerror or problem}",
@@ -45,29 +42,8 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write text as UTF-8 with its line feeds as they are, see `write_atomically`."""
-    write_atomically(path, text.encode("utf-8"))
-
-
-def _write(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
-    temporary = _temporary_in(path.parent)
-    try:
-        # "x" obeys the umask; the tempfile module would leave files that colleagues cannot read.
-        with temporary.open("xb") as stream:
-            if callable(content):
-                content(stream)
-            else:
-                stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _temporary_in(folder: Path) -> Path:
-    return folder / TEMPORARY_PATTERN.replace("*", secrets.token_hex(8))
+    # Half a surrogate, which JSON can hold, is written as its escape.
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def check_output_folder(output: Path, bids_root: Path) -> None:
@@ -159,7 +135,7 @@ def check_writable(folder: Path) -> None:
     UsageError
         Where that is not possible.
     """
-    probe = _temporary_in(folder)
+    probe = name_temporary(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:

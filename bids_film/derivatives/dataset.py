@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bids_film.derivatives.atomic import TEMPORARY_PATTERN, write_text_atomically
+from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.sidecars import RAW_LINK
 from bids_film.domain.errors import UsageError
+from bids_film.domain.paths import TEMPORARY_PATTERN
 
 PROGRAM = "bids-film"
 BIDS_VERSION = "1.10.0"
@@ -150,7 +151,7 @@ def _describe_source(source: Mapping[str, Any], link: str) -> dict[str, str]:
 def _relative_link(output: Path, bids_root: Path) -> str:
     # An absolute path would break when both datasets move, and tell strangers about the machine.
     path = Path(os.path.relpath(bids_root.resolve(), output.resolve())).as_posix()
-    return quote(path)  # BIDS asks for a URI
+    return quote(os.fsencode(path))  # BIDS asks for a URI
 
 
 def _read_own(output: Path) -> dict[str, Any]:

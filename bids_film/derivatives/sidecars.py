@@ -12,11 +12,12 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from bids_film.derivatives.atomic import TEMPORARY_PATTERN, write_text_atomically
+from bids_film.derivatives.atomic import write_text_atomically
 from bids_film.derivatives.names import OutputNames, participant_folder
 from bids_film.derivatives.tables import describe_columns
 from bids_film.domain.errors import InputError
 from bids_film.domain.labels import Structure
+from bids_film.domain.paths import TEMPORARY_PATTERN
 from bids_film.domain.segmentation import (
     Alternative,
     ModelIdentity,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bids_film.domain.errors import UsageError
 
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
+COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 
 def check_color(color: str, *, where: str) -> None:
@@ -18,7 +18,7 @@ def check_color(color: str, *, where: str) -> None:
     ------
     UsageError
     """
-    if not _COLOR.fullmatch(color):
+    if not COLOR.fullmatch(color):
         raise UsageError(f"{where}: expected a colour such as #1a2b3c, got {color!r}")
 
 

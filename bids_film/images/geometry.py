@@ -24,6 +24,9 @@ _NORMAL_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 # Voxel sizes that differ by less are the same: headers round.
 _THICKER_BY = 1.01
 
+GRID_TOLERANCE_MM = 0.1
+"""Images of one scan whose grids differ nowhere by more lie on the same one: headers round."""
+
 _ROUNDING = 1e-6
 """Cosine that is no more than the rounding of a right angle's."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from bids_film.domain.patterns import find_files
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Volume
-from bids_film.images.geometry import same_grid
+from bids_film.images.geometry import GRID_TOLERANCE_MM, same_grid
 from bids_film.images.resample import resample_to_grid
 
 
@@ -49,8 +49,12 @@ def read_with_companions(scan: Scan, patterns: Sequence[str], *, read: ReadVolum
             notes.append(f"no file {pattern}: segmented without")
             continue
         found = read(path)
-        if not same_grid(found.grid, volume.grid):
+        if not same_grid(found.grid, volume.grid, tolerance_mm=GRID_TOLERANCE_MM):
             moved = resample_to_grid(found.data, found.grid, volume.grid)
+            if not moved.any():
+                companions.append(None)
+                notes.append(f"{path.name} does not lie where the scan does: segmented without")
+                continue
             found = Volume(data=moved, grid=volume.grid)
             notes.append(f"{path.name} lies on another grid: resampled onto that of the scan")
         companions.append(found)

@@ -64,7 +64,8 @@ def open_dataset(
         Labels with or without ``sub-`` and ``ses-``; None for all.
     filters : Mapping[str, Any] or None
         Entity, ``suffix``, ``datatype`` or ``extension`` to a value, a list of values, None
-        (absent) or ``*`` (any). Where they name no datatype, ``anat`` is meant.
+        (absent) or ``*`` (any). Where they name no datatype, ``anat`` is meant; label maps and
+        masks are no scans, unless they are asked for by their suffix.
     database_dir : Path or None
         Where an index of the whole dataset is kept for later runs; it is made anew where it does
         not say what is on disk.
@@ -90,7 +91,9 @@ def open_dataset(
     if validate:
         check_dataset(root, available)
     chosen = choose_participants(available, participants, root)
-    images = _list_images(root, _list_all(root, available, chosen, database_dir), frozenset(chosen))
+    files = _list_all(root, available, chosen, database_dir)
+    never = _NEVER_SCANS - {*wanted.wanted.get("suffix", ())}
+    images = _list_images(root, files, frozenset(chosen), never)
     images = _choose_sessions(images, sessions, root, people=chosen if participants else ())
     found = [image for image in images if matches(wanted, image.parts)]
     if not found:
@@ -124,18 +127,20 @@ def _list_all(
     return database.list_files(make_absolute(database_dir), root, available, chosen)
 
 
-def _list_images(root: Path, files: Iterable[str], labels: frozenset[str]) -> list[_Image]:
-    images = [_parse_image(root, Path(file)) for file in files]
+def _list_images(
+    root: Path, files: Iterable[str], labels: frozenset[str], never: frozenset[str]
+) -> list[_Image]:
+    images = [_parse_image(root, Path(file), never) for file in files]
     return sorted(
         (image for image in images if image is not None and image.name.entities["sub"] in labels),
         key=lambda image: image.path,
     )
 
 
-def _parse_image(root: Path, path: Path) -> _Image | None:
-    """Take an image's path apart; None where it is no scan of a raw dataset."""
+def _parse_image(root: Path, path: Path, never: frozenset[str]) -> _Image | None:
+    """Take an image's path apart; None where it is none, or of a suffix that is never wanted."""
     name = parse_name(path.name) if path.name.endswith(_IMAGE_EXTENSIONS) else None
-    if name is None or name.extension not in _IMAGE_EXTENSIONS or name.suffix in _NEVER_SCANS:
+    if name is None or name.extension not in _IMAGE_EXTENSIONS or name.suffix in never:
         return None
     if not os.path.lexists(path):
         return None
@@ -145,6 +150,9 @@ def _parse_image(root: Path, path: Path) -> _Image | None:
         _LOG.warning("%s is left out: its folders are not those that its name says", path)
         return None
     rest = folders[len(expected) :]
+    if rest and rest[0].startswith("ses-"):
+        _LOG.warning("%s is left out: its name lacks the %s of its folder", path, rest[0])
+        return None
     if len(rest) > 1:
         return None
     return _Image(path=path, name=name, datatype=rest[0] if rest else "")

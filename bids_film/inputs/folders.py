@@ -184,8 +184,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def newest_change_ns(folder: Path) -> int:
     """Time at which an entry was last added to or removed from a folder or one below it."""
     newest = folder.stat().st_mtime_ns
-    with os.scandir(folder) as entries:
-        below = [Path(entry.path) for entry in entries if _is_folder(entry)]
+    try:
+        with os.scandir(folder) as entries:
+            below = [Path(entry.path) for entry in entries if _is_folder(entry)]
+    except PermissionError:
+        return newest  # nothing of it is listed either
     return max([newest, *(newest_change_ns(path) for path in below)])
 
 

@@ -208,7 +208,7 @@ def _check_file(path: Path) -> None:
 def _check_file_size(path: Path, header: Any) -> None:
     # Before memory is asked for: a damaged header may declare what the file cannot hold.
     offset = float(header["vox_offset"])
-    if not 0 <= offset <= _MOST_BESIDE_VOXELS:
+    if not header.single_vox_offset <= offset <= _MOST_BESIDE_VOXELS:
         raise ScanError(
             f"{path} says that its voxels begin at byte {offset:g}, which cannot be.",
             hint="The header is damaged: copy or convert the image anew.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from bids_film.domain.errors import ModelFileError
+from bids_film.domain.paths import write_whole
 from bids_film.model.config import NetworkConfig
 from bids_film.model.header import HEADER_KEY, ModelHeader, header_to_text, read_header
 from bids_film.model.unet import FilmUNet, build_network
@@ -39,17 +39,9 @@ def save_checkpoint(
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file; it appears whole, or the one that was there stays."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        # Not by save_file, whose files nobody but their owner may read.
-        with partial.open("wb") as stream:
-            stream.write(save(held, metadata=dict(metadata)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Not by save_file, whose files nobody but their owner may read.
+    write_whole(path, save(held, metadata=dict(metadata)))
 
 
 def _stored(tensor: Tensor, *, half_precision: bool) -> Tensor:

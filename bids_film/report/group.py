@@ -14,7 +14,7 @@ from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import RecordedValue, Segmentation
 from bids_film.domain.words import name_some
 from bids_film.report.cohort import FAR
-from bids_film.report.participant import check_color, name_anchor
+from bids_film.report.participant import name_anchor, safe_color
 from bids_film.report.templating import plain_environment, read_asset, read_library, write_policy
 
 Cell = str | float | None
@@ -143,7 +143,7 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
         "rows": rows,
         "links": [pages.get(str(row.get("scan")), _link_failed(row)) for row in page.rows],
         "structures": [
-            {"name": item.name, "key": item.abbreviation, "color": check_color(item.color)}
+            {"name": item.name, "key": item.abbreviation, "color": safe_color(item.color)}
             for item in page.structures
         ],
         "far": FAR,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from functools import cache
 from pathlib import PurePosixPath
@@ -12,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from bids_film.domain.entities import parse_name
+from bids_film.domain.labels import COLOR
 from bids_film.domain.segmentation import (
     Alternative,
     RecordedValue,
@@ -39,7 +39,6 @@ _STATUS_WORDS = {
     "implausible": "implausible, not used",
     "invalid": "unreadable, not used",
 }
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _DARK = 80
 _MANY = 8
 """Structures beyond which tables and toggles are laid out for many."""
@@ -79,7 +78,7 @@ def _environment() -> jinja2.Environment:
             "places": number_structures,
             "stack": describe_stack,
             "told": describe_alternative,
-            "color": check_color,
+            "color": safe_color,
             "is_dark": is_dark,
             "concerns": list_concerns,
             "coordinate": format_coordinate,
@@ -101,14 +100,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def check_color(color: str) -> str:
+def safe_color(color: str) -> str:
     """Let nothing but a colour into a style; models come from anywhere."""
-    return color if _COLOR.fullmatch(color) else _GRAY
+    return color if COLOR.fullmatch(color) else _GRAY
 
 
 def is_dark(color: str) -> bool:
     """Whether an outline of that colour is not seen on dark tissue."""
-    red, green, blue = (int(check_color(color)[place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = (int(safe_color(color)[place : place + 2], 16) for place in (1, 3, 5))
     return 0.3 * red + 0.6 * green + 0.1 * blue < _DARK
 
 
@@ -123,7 +122,7 @@ def describe_stack(scan: ScanPage) -> dict[str, Any]:
     structures = [item.structure for item in scan.segmentation.volumes]
     return asdict(scan.stack) | {
         "names": [structure.name for structure in structures],
-        "colors": [check_color(structure.color) for structure in structures],
+        "colors": [safe_color(structure.color) for structure in structures],
         "halos": ["#ffffff80" if is_dark(item.color) else "#00000080" for item in structures],
         "order": sort_alike(structures),
         "oriented": scan.figure.oriented if scan.figure else False,

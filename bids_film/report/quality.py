@@ -139,7 +139,11 @@ def _halve_head(segmentation: Segmentation, output: Volume) -> dict[str, tuple[f
     plan = plan_ras(output.grid)
     highest = max(item.structure.index for item in segmentation.volumes)
     counts = np.array(
-        [np.bincount(part.ravel(), minlength=highest + 1) for part in reorient(output.data, plan)]
+        [
+            # A label that is in no table was drawn by hand.
+            np.bincount(part.ravel(), minlength=highest + 1)[: highest + 1]
+            for part in reorient(output.data, plan)
+        ]
     )
     inside = counts[:, 1:].sum(axis=1)
     width_mm = np.count_nonzero(inside) * plan.spacing_mm[0]

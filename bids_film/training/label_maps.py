@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bids_film.domain.entities import parse_name
 from bids_film.domain.errors import InputError, ScanError
 from bids_film.domain.scan import Scan
 from bids_film.images.geometry import plan_ras, reorient
@@ -43,50 +41,6 @@ class LabelMap:
     scan: Scan
     values: Tensor
     spacing_mm: float
-
-
-def find_label_maps(root: Path, filters: Mapping[str, str | tuple[str, ...]]) -> list[Scan]:
-    """Find the label maps of a derivative dataset.
-
-    Parameters
-    ----------
-    root : Path
-        With files such as ``sub-01/anat/sub-01_dseg.nii.gz``.
-    filters : Mapping
-        Entities or ``suffix`` to the values wanted; any ``dseg`` where no suffix is given.
-
-    Raises
-    ------
-    InputError
-        Where there is none.
-    """
-    wanted = {"suffix": "dseg", **filters}
-    found = []
-    for path in sorted(root.glob("sub-*/**/*.nii*")):
-        name = parse_name(path.name)
-        if name is None or "sub" not in name.entities:
-            continue
-        parts = {**name.entities, "suffix": name.suffix, "datatype": path.parent.name}
-        if all(_is_wanted(parts.get(key), value) for key, value in wanted.items()):
-            found.append(
-                Scan(
-                    path=path,
-                    dataset_root=root,
-                    entities=name.entities,
-                    suffix=name.suffix,
-                    datatype=path.parent.name,
-                )
-            )
-    if not found:
-        raise InputError(
-            f"no label map in {root} matches {wanted}",
-            hint="they are expected as sub-01/anat/sub-01_dseg.nii.gz; see [data] images",
-        )
-    return found
-
-
-def _is_wanted(part: str | None, values: str | tuple[str, ...]) -> bool:
-    return part in ((values,) if isinstance(values, str) else values)
 
 
 def load_label_maps(scans: Sequence[Scan], *, brain_below: int, read: ReadVolume) -> list[LabelMap]:

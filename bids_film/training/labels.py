@@ -17,14 +17,11 @@ from bids_film.domain.errors import ScanError
 from bids_film.domain.patterns import fill_pattern, find_files, is_listed
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
-from bids_film.images.geometry import same_grid
+from bids_film.images.geometry import GRID_TOLERANCE_MM, same_grid
 from bids_film.images.resample import resample_to_grid
 from bids_film.inference.companions import ReadVolume
 from bids_film.model.header import hash_file
 from bids_film.training.settings import TargetStructure
-
-GRID_TOLERANCE_MM = 0.1
-"""Affines that move no corner of the image by more than this are the same grid."""
 
 _LEAST_INSIDE = 0.5
 _HALF = 0.5

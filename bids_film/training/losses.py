@@ -70,7 +70,7 @@ class SegmentationLoss:
         """
         weights = [0.5**level for level in range(len(logits))]
         losses = [
-            weight * self._compare(output, _coarsen(labels, 2**level), annotated)
+            weight * self._compare(output, _coarsen(labels, 2**level, output.shape[1]), annotated)
             for level, (output, weight) in enumerate(zip(logits, weights, strict=True))
         ]
         return torch.stack(losses).sum() / sum(weights)
@@ -186,14 +186,14 @@ def _cross_entropy(log_probabilities: Tensor, labels: Tensor) -> Tensor:
     return -terms.sum(dim=1).mean()
 
 
-def _coarsen(labels: Tensor, factor: int) -> Tensor:
-    """Take labels at a coarser level: every n-th voxel, or the mean of shares."""
+def _coarsen(labels: Tensor, factor: int, channels: int) -> Tensor:
+    """Take labels at a coarser level: the share of each channel in a voxel, which has no shift."""
     if factor == 1:
         return labels
-    if labels.is_floating_point():
-        pool = functional.avg_pool2d if labels.dim() == 4 else functional.avg_pool3d  # noqa: PLR2004 (batch, channels, two axes)
-        return pool(labels, factor)
-    return labels[(slice(None), *[slice(None, None, factor)] * (labels.dim() - 1))]
+    if not labels.is_floating_point():
+        labels = functional.one_hot(labels.long(), channels).movedim(-1, 1).float()
+    pool = functional.avg_pool2d if labels.dim() == 4 else functional.avg_pool3d  # noqa: PLR2004 (batch, channels, two axes)
+    return pool(labels, factor)
 
 
 def _merge_unannotated(

@@ -11,6 +11,7 @@ _TELLING = (
     "model",
     "session_label",
     "bids_filter_file",
+    "skip_bids_validation",
     "metadata",
     "metadata_file",
     "on_missing_metadata",

@@ -18,6 +18,7 @@ from bids_film.evaluation.experiment import compare_arms, summarise_arms
 from bids_film.evaluation.rows import identify_scan
 from bids_film.inputs.nifti import read_volume
 from bids_film.inputs.tables import read_table
+from bids_film.metadata.resolve import resolve
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import ExperimentPage, render_experiment, write_markdown
 from bids_film.training.experiment_settings import ArmSettings
@@ -132,9 +133,10 @@ def _run_arms(
     recipe: Recipe,
     options: Options,
 ) -> list[Row]:
-    by = recipe.experiment.by
     used = "other" if split.test else "validation"
-    levels = {_identify(scan, options): find_value(scan, by) for scan in evaluated} if by else {}
+    levels = {
+        _identify(scan, options): _find_level(scan, [recipe, *arms.values()]) for scan in evaluated
+    }
     people = {_identify(scan, options): name_person_of(scan, recipe) for scan in evaluated}
     rows: list[Row] = []
     for arm, own in arms.items():
@@ -142,10 +144,19 @@ def _run_arms(
         with run_folder(options.work_dir, clean=options.clean_workdir) as folder:
             for seed, model in _train_arm(arm, own, split, recipe, options, folder):
                 for row in _evaluate(model, evaluated, contents, recipe, options):
-                    level = {by: levels.get(identify_scan(row))} if by and by not in row else {}
-                    told = {**people[identify_scan(row)], "used_for": used, **level}
+                    who = identify_scan(row)
+                    told = {**people[who], "used_for": used, **levels[who]}
                     rows.append({"arm": arm, "seed": seed, **row, **told})
     return rows
+
+
+def _find_level(scan: Scan, recipes: Sequence[Recipe]) -> Row:
+    """Look up by what a scan is divided: in all arms alike, whatever their networks are told."""
+    by = recipes[0].experiment.by
+    if not by:
+        return {}
+    field = next((f for own in recipes for f in own.metadata_fields if f.name == by), None)
+    return {by: resolve([field], scan.sources)[0].value if field else find_value(scan, by)}
 
 
 def hash_measured(scan: Scan, recipe: Recipe) -> str:

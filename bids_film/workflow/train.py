@@ -134,6 +134,7 @@ def _find_scans(options: Options, recipe: Recipe, *, strict: bool) -> list[Scan]
     """Find the scans of all datasets of a recipe, without those that it excludes."""
     chosen = read_filter_file(options.bids_filter_file) if options.bids_filter_file else {}
     images = parse_filters(recipe.data.images, origin="[data] images").wanted
+    kind = {"suffix": "dseg"} if recipe.synthesis else {}
     excluded = read_excluded(options)
     scans: list[Scan] = []
     for number, root in enumerate(find_roots(options.bids_dir, recipe.data)):
@@ -142,9 +143,9 @@ def _find_scans(options: Options, recipe: Recipe, *, strict: bool) -> list[Scan]
             root,
             participants=options.participant_label if number == 0 else None,
             sessions=options.session_label if number == 0 else None,
-            filters={**images, **chosen},
+            filters={**kind, **images, **chosen},
             database_dir=options.bids_database_dir if number == 0 else None,
-            validate=not options.skip_bids_validation,
+            validate=not options.skip_bids_validation and recipe.synthesis is None,
         )
         scans += [scan for scan in found if number or scan.relative_path not in excluded]
     # Of some participants only, or of another dataset, a pattern may rightly name none.
@@ -181,11 +182,10 @@ def find_labelled_scans(
     InputError
         Where no scan has labels.
     """
+    scans = _find_scans(options, recipe, strict=strict)
     if recipe.synthesis is not None:
-        from bids_film.training.label_maps import find_label_maps  # noqa: PLC0415 imports torch
-
-        return find_label_maps(options.bids_dir, recipe.data.images), []
-    found = find_labelled(_find_scans(options, recipe, strict=strict), recipe.structures)
+        return scans, []
+    found = find_labelled(scans, recipe.structures)
     if not found.scans:
         raise InputError(
             f"none of {len(found.without)} scans in {options.bids_dir} has a label file",

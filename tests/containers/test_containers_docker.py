@@ -13,7 +13,7 @@ from field import ROOT, check, compose, run
 from support.bids_factory import write_dataset
 
 import bids_film
-from bids_film.derivatives.atomic import TEMPORARY_PATTERN
+from bids_film.domain.paths import TEMPORARY_PATTERN
 
 pytestmark = pytest.mark.docker
 

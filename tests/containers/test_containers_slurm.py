@@ -11,7 +11,7 @@ from conftest import PARTICIPANTS, SHAPE, HashOutputs
 from field import ORDINARY_USER, ROOT, check, make_ordinary_user, run
 from support.bids_factory import write_dataset
 
-from bids_film.derivatives.atomic import TEMPORARY_PATTERN
+from bids_film.domain.paths import TEMPORARY_PATTERN
 
 SMALL = {"SBATCH_MEM_PER_NODE": "1500M", "MAX_TASKS": "4"}
 

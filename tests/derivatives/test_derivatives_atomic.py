@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import BinaryIO
 import pytest
 
 from bids_film.derivatives.atomic import (
-    TEMPORARY_PATTERN,
     check_output_folder,
     check_writable,
     hold_folder,
@@ -17,6 +17,7 @@ from bids_film.derivatives.atomic import (
     write_text_atomically,
 )
 from bids_film.domain.errors import ExitCode, UsageError
+from bids_film.domain.paths import TEMPORARY_PATTERN
 
 
 def list_names(folder: Path) -> list[str]:
@@ -137,3 +138,9 @@ def _can_hold(folder: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def test_half_a_surrogate_is_written_as_its_escape(tmp_path: Path) -> None:
+    text = json.dumps({"Manufacturer": "\ud800"}, ensure_ascii=False)
+    write_text_atomically(tmp_path / "a.json", text)
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"Manufacturer": "\ud800"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,12 @@ def test_links_are_uris_whatever_the_folders_are_called(tmp_path: Path) -> None:
     assert write(tmp_path / "out", first)["DatasetLinks"] == links
     with pytest.raises(UsageError, match=r"results of another dataset, .*50 % of Köln"):
         write(tmp_path / "out", second)
+
+
+def test_folders_of_old_file_servers_are_linked_by_their_bytes(tmp_path: Path) -> None:
+    bids = make_bids(Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller")))
+    assert write(tmp_path / "out", bids)["DatasetLinks"] == {"raw": "../M%FCller"}
+    assert write(tmp_path / "out", bids)["DatasetLinks"] == {"raw": "../M%FCller"}
 
 
 def test_what_a_user_wrote_stays_and_what_we_know_is_renewed(tmp_path: Path) -> None:

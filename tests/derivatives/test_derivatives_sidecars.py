@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_film.derivatives.atomic import TEMPORARY_PATTERN
 from bids_film.derivatives.names import output_names
 from bids_film.derivatives.sidecars import (
     find_sidecars,
@@ -24,6 +23,7 @@ from bids_film.derivatives.sidecars import (
 from bids_film.derivatives.tables import measure_volumes, write_label_table
 from bids_film.domain.errors import InputError
 from bids_film.domain.labels import LabelTable, Structure
+from bids_film.domain.paths import TEMPORARY_PATTERN
 from bids_film.domain.scan import Scan, SourceKind
 from bids_film.domain.segmentation import (
     ModelIdentity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,15 @@ def save_big_endian(path: Path) -> None:
     path.write_bytes(gzip.compress(header.binaryblock + bytes(4) + voxels))
 
 
+def save_offset(offset: int) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        content = bytearray(make_image().to_bytes())
+        content[108:112] = struct.pack("<f", offset)
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return write
+
+
 def save_bomb(path: Path) -> None:
     content = make_image().to_bytes() + bytes(300 << 20)
     path.write_bytes(gzip.compress(content, 9))
@@ -165,6 +175,7 @@ CASES = {
     "slope NaN": Case(write=save(scl_slope=np.nan, scl_inter=np.nan)),
     "slope infinite": Case(write=save(scl_slope=np.inf)),
     "offset in the clouds": Case(write=save(vox_offset=1e30), said="cannot be"),
+    "offset within the header": Case(write=save_offset(16), said="cannot be"),
     "extension": Case(write=save_extended),
     "big endian": Case(write=save_big_endian),
     "NIfTI-2": Case(write=save_array(make_phantom(SHAPE).image, kind=nib.Nifti2Image)),

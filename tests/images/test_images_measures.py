@@ -208,9 +208,10 @@ def test_surfaces_within_the_tolerance_are_the_same_and_beyond_it_are_not() -> N
     spacing = (1.0, 1.0, 1.0)
     assert surface_dice(one, other, spacing, tolerance_mm=2.0) == 1
     assert surface_dice(one, other, spacing, tolerance_mm=0.5) < 0.8
-    assert measure_structure(one, other, spacing)["surface_dice"] == surface_dice(
-        one, other, spacing
-    )
+    measured = measure_structure(one, other, spacing)
+    assert measured["surface_dice"] == surface_dice(one, other, spacing)
+    assert measured["hd95_mm"] == hausdorff95_mm(one, other, spacing)
+    assert measured["assd_mm"] == average_surface_distance_mm(one, other, spacing)
 
 
 def make_lesions(*numbers: int) -> Mask:

@@ -71,6 +71,29 @@ def test_a_companion_on_another_grid_is_brought_to_the_same_place(scan: Scan) ->
     assert any("another grid" in note for note in volume.notes)
 
 
+def test_a_companion_that_lies_elsewhere_is_nothing_and_is_said(scan: Scan) -> None:
+    (scan.path.parent / "sub-01_T2w.nii.gz").touch()
+    one = draw(0)
+    affine = one.grid.affine.copy()
+    affine[:3, 3] += 500
+    far = replace(one, grid=make_grid(SHAPE, affine))
+    volume = read_as({"T1w": one, "T2w": far}, scan)
+    assert volume.companions == (None,)
+    assert any("does not lie where the scan does" in note for note in volume.notes)
+
+
+def test_a_companion_whose_header_rounds_is_not_resampled(scan: Scan) -> None:
+    (scan.path.parent / "sub-01_T2w.nii.gz").touch()
+    one, other = draw(0), draw(1)
+    affine = other.grid.affine.copy()
+    affine[:3, 3] += 0.02
+    volume = read_as({"T1w": one, "T2w": replace(other, grid=make_grid(SHAPE, affine))}, scan)
+    (companion,) = volume.companions
+    assert companion is not None
+    np.testing.assert_array_equal(companion.data, other.data)
+    assert not volume.notes
+
+
 def test_slices_come_with_their_neighbours_and_the_last_one_stands_for_what_is_beyond() -> None:
     image = torch.arange(5.0).expand(2, 3, 4, 5) + torch.tensor([0.0, 10.0]).view(2, 1, 1, 1)
     stacked = stack_neighbours(image, range(5), 1)

@@ -58,6 +58,28 @@ def test_derivatives_masks_and_files_without_a_bids_name_are_no_scans(tmp_path: 
     assert _names(open_dataset(tmp_path, filters={"datatype": "*"})) == ["sub-01_T1w.nii.gz"]
 
 
+def test_label_maps_are_found_where_they_are_asked_for(tmp_path: Path) -> None:
+    for name in ("sub-01_dseg", "sub-02_seg-aseg_dseg", "sub-02_T1w", "sub-02_desc-brain_mask"):
+        write_scan(tmp_path / name[:6] / "anat" / f"{name}.nii.gz")
+    maps = {"suffix": "dseg"}
+    found = open_dataset(tmp_path, validate=False, filters=maps)
+    assert _names(found) == ["sub-01_dseg.nii.gz", "sub-02_seg-aseg_dseg.nii.gz"]
+    (only,) = open_dataset(tmp_path, validate=False, filters={**maps, "segmentation": "aseg"})
+    assert only.participant == "02"
+    with pytest.raises(InputError, match="probseg"):
+        open_dataset(tmp_path, validate=False, filters={"suffix": "probseg"})
+
+
+def test_a_file_whose_name_lacks_its_session_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dataset(tmp_path, sessions=("a",))
+    write_scan(tmp_path / "sub-01" / "ses-a" / "anat" / "sub-01_T2w.nii.gz")
+    with caplog.at_level(logging.WARNING):
+        assert len(open_dataset(tmp_path)) == 2
+    assert "sub-01_T2w.nii.gz is left out: its name lacks the ses-a of its folder" in caplog.text
+
+
 def test_a_file_below_another_participant_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -110,6 +110,15 @@ def judge_symmetry(labels: NDArray[np.int32], table: LabelTable = BRAIN) -> Chec
     return check_symmetry(segmentation, Volume(data=labels, grid=grid))
 
 
+def test_a_label_that_a_reader_drew_beside_the_table_changes_no_verdict() -> None:
+    _, brain = make_head()
+    as_made = judge_symmetry(brain)
+    brain[25, 25, 25] = 9
+    grid = make_grid((50, 50, 50), spacing_mm=(3.0, 3.0, 3.0))
+    segmentation = make_segmentation(brain, grid, model=MODEL)
+    assert check_symmetry(segmentation, Volume(data=brain, grid=grid)) == as_made
+
+
 def test_a_whole_head_with_half_of_a_structure_gone_is_uneven() -> None:
     _, brain = make_head()
     assert verdict_of(judge_symmetry(brain)) is Verdict.PASSED

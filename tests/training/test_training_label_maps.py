@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from bids_film.domain.errors import InputError, ScanError
+from bids_film.domain.errors import ScanError
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
 from bids_film.metadata.encoder import Encoder
 from bids_film.training.label_maps import (
     LabelMap,
     draw_values,
-    find_label_maps,
     load_label_map,
     make_synthesis_sampler,
 )
@@ -82,21 +81,6 @@ def label_map(tmp_path: Path) -> LabelMap:
         return volume
 
     return load_label_map(make_scan(tmp_path), brain_below=500, read=read)
-
-
-def test_label_maps_are_found_by_their_name_and_filtered(tmp_path: Path) -> None:
-    for name in ("sub-01_dseg", "sub-02_seg-aseg_dseg", "sub-02_T1w", "other"):
-        path = tmp_path / name[:6] / "anat" / f"{name}.nii.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert [scan.stem for scan in find_label_maps(tmp_path, {})] == [
-        "sub-01_dseg",
-        "sub-02_seg-aseg_dseg",
-    ]
-    (only,) = find_label_maps(tmp_path, {"seg": ("aseg",)})
-    assert only.participant == "02"
-    with pytest.raises(InputError, match="no label map"):
-        find_label_maps(tmp_path, {"suffix": "probseg"})
 
 
 def test_a_synthetic_patch_has_the_promised_shapes(label_map: LabelMap) -> None:

@@ -145,6 +145,7 @@ def test_patches_without_a_small_structure_do_not_undo_what_those_with_it_teach(
 def test_coarser_levels_are_compared_with_coarser_labels_and_count_less() -> None:
     _, labels = make_batch()
     annotated = torch.ones(2, 3, dtype=torch.bool)
+    labels = labels[:, ::2, ::2].repeat_interleave(2, 1).repeat_interleave(2, 2)
     right = 20 * functional.one_hot(labels, 4).movedim(-1, 1).float()
     coarse = right[..., ::2, ::2]
     loss = SegmentationLoss(parents=find_parents(CORD))
@@ -152,3 +153,12 @@ def test_coarser_levels_are_compared_with_coarser_labels_and_count_less() -> Non
     wrong_fine = loss([-right, coarse], labels, annotated)
     wrong_coarse = loss([right, -coarse], labels, annotated)
     assert wrong_fine > 1.5 * wrong_coarse > 0
+
+
+def test_coarser_labels_lie_where_the_labels_do() -> None:
+    labels = torch.randint(0, 4, (2, 8, 8), generator=torch.Generator().manual_seed(3))
+    fine, coarse = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 4, 4)
+    annotated = torch.ones(2, 3, dtype=torch.bool)
+    loss = SegmentationLoss(parents=find_parents(CORD))
+    turned = loss([fine.flip(2, 3), coarse.flip(2, 3)], labels.flip(1, 2), annotated)
+    torch.testing.assert_close(turned, loss([fine, coarse], labels, annotated))

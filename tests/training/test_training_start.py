@@ -14,7 +14,7 @@ from bids_film.domain.labels import LabelTable, Structure
 from bids_film.metadata.catalogue import known_field
 from bids_film.metadata.encoder import Encoder
 from bids_film.model.checkpoint import save_checkpoint
-from bids_film.model.config import NetworkConfig
+from bids_film.model.config import Conditioning, NetworkConfig
 from bids_film.model.header import ModelHeader
 from bids_film.model.unet import FilmUNet, build_network
 from bids_film.training.start import Start, copy_weights, fit_encoder, load_start
@@ -40,9 +40,9 @@ def start(model_file: Path, header: ModelHeader) -> Start:
     return load_start(str(model_file), header.network)
 
 
-def begin(start: Start, encoder: Encoder, labels: LabelTable = LABELS) -> FilmUNet:
+def begin(start: Start, encoder: Encoder, labels: LabelTable = LABELS, **settings: Any) -> FilmUNet:
     torch.manual_seed(9)
-    config = replace(start.network.config, out_channels=len(labels) + 1)
+    config = replace(start.network.config, out_channels=len(labels) + 1, **settings)
     network = build_network(config, encoder.spans)
     copy_weights(start, network, labels, encoder)
     return network.eval()
@@ -68,6 +68,21 @@ def test_the_same_fields_keep_the_levels_and_ranges_that_the_weights_mean(start:
     rows = [{"MagneticFieldStrength": 7.0, "Manufacturer": "GE"}]
     assert fit_encoder(FIELDS, rows, start) is start.header.encoder
     assert fit_encoder(FIELDS, rows, None).trained_on("Manufacturer") == "GE"
+
+
+@pytest.mark.parametrize(("first", "second"), [("constant", "film"), ("film", "constant")])
+def test_where_one_is_told_nothing_it_begins_as_the_start_does_without_metadata(
+    tmp_path: Path, header: ModelHeader, first: Conditioning, second: Conditioning
+) -> None:
+    config = replace(header.network, conditioning=first)
+    path = tmp_path / "first.safetensors"
+    network = disturb(build_network(config, ENCODER.spans))
+    save_checkpoint(path, replace(header, network=config), network)
+    start = load_start(str(path), config)
+    changed = begin(start, ENCODER, conditioning=second)
+    expected = run(start.network, ENCODER, {})
+    for values in (*ROWS, {}):
+        torch.testing.assert_close(run(changed, ENCODER, values), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("values", [{}, {"EchoTime": 0.03}])

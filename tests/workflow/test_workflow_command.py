@@ -28,10 +28,18 @@ def test_it_leaves_out_what_changes_nothing_and_where_files_lie() -> None:
 
 
 def test_the_command_can_be_read_back() -> None:
-    given = ["--save-probabilities", "--metadata-effect", "none", "--precision", "fp32"]
+    given = [
+        "--save-probabilities",
+        "--skip-bids-validation",
+        "--metadata-effect",
+        "none",
+        "--precision",
+        "fp32",
+    ]
     words = describe(*given).split()[1:]
     again = read_options([str(Path("/") / words[0]), str(Path("/") / words[1]), *words[2:]])
     assert again.participant_label == ("01",)
+    assert again.skip_bids_validation
     assert (again.save_probabilities, again.metadata_effect, again.precision) == (
         True,
         "none",

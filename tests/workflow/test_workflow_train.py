@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.bids_factory import write_dataset
+from support.bids_factory import write_dataset, write_scan
 from support.phantom_recipe import DATA
 
 from bids_film.domain.errors import BidsFilmError, InputError, UsageError
@@ -77,3 +78,44 @@ def test_a_full_disk_is_said_with_its_place(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(UsageError, match=f"{tmp_path}: No space left"), naming_files(tmp_path):
         raise full
+
+
+def test_label_maps_to_draw_scans_from_are_chosen_as_scans_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for root, people in (("bids", "1234"), ("other", "5")):
+        for person in people:
+            write_scan(tmp_path / root / f"sub-{person}" / "anat" / f"sub-{person}_dseg.nii.gz")
+    recipe = f"""{MODEL}
+[data]
+also = ["../other"]
+exclude = ["sub-4/*"]
+
+[[structures]]
+index = 1
+name = "brain"
+abbreviation = "B"
+color = "#ff0000"
+source_labels = [1]
+
+[metadata]
+fields = ["suffix"]
+
+[preprocessing]
+spacing_mm = [1.0, 1.0, 1.0]
+patch = [16, 16, 16]
+
+[network]
+dimensions = 3
+channels = [4, 8]
+
+[split]
+validation = 0.5
+
+[synthesis]
+"""
+    assert run_train(make_options(tmp_path, recipe)) == 0
+    assert "training: 2 scans of 2 participants" in capsys.readouterr().out
+    only = replace(make_options(tmp_path, recipe), participant_label=("1",))
+    assert run_train(only) == 0
+    assert "validation: 1 scans of 1 participants" in capsys.readouterr().out
