@@ -23,12 +23,20 @@ _NEIGHBOURS = {(1, 1): 6, (2, 1): 4, (2, 2): 8, (3, 1): 6, (3, 3): 26}
 """Axes of a mask, and those of a step, to the number of neighbours."""
 
 
-def keep_largest(mask: Mask) -> Mask:
-    """Keep the piece with most voxels, the first of several equal ones; `mask` if there is one."""
-    box, pieces, count = _find_pieces(mask)
+def keep_largest(mask: Mask, *, over_gaps: bool = False) -> Mask:
+    """Keep the piece with most voxels, the first of several equal ones; `mask` if there is one.
+
+    With `over_gaps`, what lies in one place before and after a slice, along the last axis, is of
+    one piece, whatever is in the slice.
+    """
+    joined = mask
+    if over_gaps:
+        joined = mask.copy()
+        joined[..., 1:-1] |= mask[..., :-2] & mask[..., 2:]
+    box, pieces, count = _find_pieces(joined)
     if count <= 1:
         return mask
-    sizes = _count_voxels(pieces)
+    sizes = _count_voxels(np.where(_squeeze(mask, box), pieces, 0) if over_gaps else pieces)
     return _select(mask, box, pieces, np.arange(len(sizes)) == np.argmax(sizes))
 
 
@@ -109,7 +117,7 @@ def _select(
     if np.count_nonzero(wanted) >= len(wanted) - 1:
         return mask
     kept = np.zeros_like(mask)
-    kept[box] = wanted[pieces].reshape(kept[box].shape)
+    kept[box] = wanted[pieces].reshape(kept[box].shape) & mask[box]
     return kept
 
 

@@ -191,7 +191,8 @@ class Engine:
         channels = resize_argmax(predicted, prepared.frame.shape, threads=torch.get_num_threads())
         table = self.header.labels
         values = np.array([0, *(structure.index for structure in table)], dtype=np.uint16)
-        found = postprocess(values[channels], table, self.header.postprocessing)
+        settings, slices = self.header.postprocessing, self.header.network.dimensions == 2  # noqa: PLR2004
+        found = postprocess(values[channels], table, settings, slices=slices)
         labels = paste(found, prepared.frame, prepared.plan.shape)
         entropy = measure_entropy(predicted) if uncertainty else None
         return Prediction(

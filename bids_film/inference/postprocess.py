@@ -14,7 +14,9 @@ from bids_film.model.config import Postprocessing
 Labels = NDArray[np.uint16]
 
 
-def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> Labels:
+def postprocess(
+    labels: Labels, table: LabelTable, settings: Postprocessing, *, slices: bool = False
+) -> Labels:
     """Keep the largest piece of what can only have one, and close what is enclosed.
 
     Parameters
@@ -23,6 +25,9 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
         Structure indices, shape (X, Y, Z).
     table : LabelTable
     settings : Postprocessing
+    slices : bool
+        Whether those of the last axis were segmented one by one: a piece goes on over one in which
+        nothing was found.
 
     Returns
     -------
@@ -36,12 +41,12 @@ def postprocess(labels: Labels, table: LabelTable, settings: Postprocessing) -> 
         wholes.insert(0, tuple(structure.index for structure in table))
     result = labels.copy()
     for indices in wholes:
-        if len(indices) > 1:
+        if len(indices) > 1 or slices:
             mask = result > 0 if len(indices) == len(table) else np.isin(result, indices)
-            kept = keep_largest(mask)
+            kept = keep_largest(mask, over_gaps=slices)
             if kept is not mask:
                 result[mask & ~kept] = 0
-    if singles := [only for only, *others in wholes if not others]:
+    if not slices and (singles := [only for only, *others in wholes if not others]):
         result = keep_largest_each(result, singles)
     if settings.fill_holes:
         _close(result)

@@ -100,7 +100,9 @@ def open_dataset(
         raise _nothing_found_error(root, wanted, images, len(chosen))
     _warn_of_participants_without_scans(participants, found)
     reader = SourceReader(root)
-    return [_make_scan(image, root, reader) for image in found]
+    scans = [_make_scan(image, root, reader) for image in found]
+    _warn_of_rows(reader.tabled, available, found)
+    return scans
 
 
 def _make_scan(image: _Image, root: Path, reader: SourceReader) -> Scan:
@@ -130,19 +132,26 @@ def _list_all(
 def _list_images(
     root: Path, files: Iterable[str], labels: frozenset[str], never: frozenset[str]
 ) -> list[_Image]:
-    images = [_parse_image(root, Path(file), never) for file in files]
-    return sorted(
-        (image for image in images if image is not None and image.name.entities["sub"] in labels),
-        key=lambda image: image.path,
-    )
+    nameless: list[Path] = []
+    images: list[_Image] = []
+    for path in map(Path, files):
+        if path.name.endswith(_IMAGE_EXTENSIONS):
+            name = parse_name(path.name)
+            if name is None:
+                nameless.append(path)
+            elif name.suffix not in never and (image := _place_image(root, path, name)):
+                images.append(image)
+    if nameless:
+        some = name_some(sorted(str(path.relative_to(root)) for path in nameless))
+        text = "%d images are left out, as their names are no BIDS names: %s"
+        _LOG.warning(text, len(nameless), some)
+    wanted = (image for image in images if image.name.entities["sub"] in labels)
+    return sorted(wanted, key=lambda image: image.path)
 
 
-def _parse_image(root: Path, path: Path, never: frozenset[str]) -> _Image | None:
-    """Take an image's path apart; None where it is none, or of a suffix that is never wanted."""
-    name = parse_name(path.name) if path.name.endswith(_IMAGE_EXTENSIONS) else None
-    if name is None or name.extension not in _IMAGE_EXTENSIONS or name.suffix in never:
-        return None
-    if not os.path.lexists(path):
+def _place_image(root: Path, path: Path, name: BidsName) -> _Image | None:
+    """See in which folders an image lies; None where it is no scan of a raw dataset."""
+    if name.extension not in _IMAGE_EXTENSIONS or not os.path.lexists(path):
         return None
     *folders, _ = path.relative_to(root).parts
     expected = [f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities]
@@ -184,6 +193,20 @@ def _nothing_found_error(
         else "There is not one NIfTI image with a BIDS name: is its content there, and are the "
         "names as BIDS has them (sub-01/anat/sub-01_T1w.nii.gz)?",
     )
+
+
+def _warn_of_rows(
+    tabled: frozenset[str], available: Sequence[str], found: Sequence[_Image]
+) -> None:
+    """Name rows of participants.tsv that are about nobody, where scans are without a row."""
+    strange = tabled - set(available)
+    without = {image.name.entities["sub"] for image in found} - tabled
+    if strange and without:
+        _LOG.warning(
+            "participants.tsv has no row of %s, but rows of nobody in the dataset: %s",
+            name_some(sorted(f"sub-{label}" for label in without)),
+            name_some(sorted(strange)),
+        )
 
 
 def _warn_of_participants_without_scans(

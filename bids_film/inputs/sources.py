@@ -87,6 +87,12 @@ class SourceReader:
             self._source(SourceKind.NAME, path, parts),
         )
 
+    @property
+    def tabled(self) -> frozenset[str]:
+        """Participants of whom the table at the root has a row, once it was read."""
+        table = self._tables.get(self._root / "participants.tsv")
+        return frozenset(first for first, *_ in table.rows) if table else frozenset()
+
     def find_sidecars(self, path: Path, name: BidsName) -> list[Path]:
         """Find the JSON files that apply to a scan by BIDS' inheritance principle, nearest first.
 

@@ -54,6 +54,8 @@ class GroupPage:
     structures : tuple[Structure, ...]
     segmentations : Sequence[Segmentation]
         Of the scans that were segmented.
+    outputs : Mapping[str, str]
+        Scan to its label map.
     people : Mapping[str, Mapping[str, str]]
         Rows of ``participants.tsv`` by ``participant_id``.
     compared : Sequence[Mapping[str, Cell]]
@@ -69,6 +71,7 @@ class GroupPage:
     rows: Sequence[Mapping[str, Cell]]
     structures: tuple[Structure, ...]
     segmentations: Sequence[Segmentation]
+    outputs: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     compared: Sequence[Mapping[str, Cell]] = ()
     compared_with: str = ""
@@ -133,7 +136,6 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
     """Gather what the table and the plots show, as plain JSON; rows are lists to keep it small."""
     columns = _list_columns(page)
     keys = [column["key"] for column in columns]
-    pages = {item.scan: _link(item) for item in page.segmentations}
     rows = [_write_row(row, keys, page.people) for row in page.rows]
     for place, column in enumerate(columns):
         column["numeric"] = _is_numeric(row[place] for row in rows)
@@ -141,7 +143,7 @@ def describe_content(page: GroupPage) -> dict[str, Any]:
         "store": _name_store(page),
         "columns": columns,
         "rows": rows,
-        "links": [pages.get(str(row.get("scan")), _link_failed(row)) for row in page.rows],
+        "links": [_link(row, page.outputs) for row in page.rows],
         "structures": [
             {"name": item.name, "key": item.abbreviation, "color": safe_color(item.color)}
             for item in page.structures
@@ -263,10 +265,9 @@ def _shorten(key: str, value: Cell) -> Cell:
     return round(value, 3) if key.endswith("_robust_z") else float(f"{value:.5g}")
 
 
-def _link(segmentation: Segmentation) -> str:
-    participant = segmentation.labels_file.partition("/")[0]
-    return f"{participant}.html#{name_anchor(segmentation.labels_file)}"
-
-
-def _link_failed(row: Mapping[str, Cell]) -> str:
-    return f"{row['participant_id']}.html" if row["status"] in ("failed", "excluded") else ""
+def _link(row: Mapping[str, Cell], outputs: Mapping[str, str]) -> str:
+    """Where a scan is shown; what failed stands at the top of its participant's page."""
+    if row["status"] == "skipped":
+        return ""
+    labels = outputs.get(str(row.get("scan"))) if row["status"] != "failed" else None
+    return f"{row['participant_id']}.html" + (f"#{name_anchor(labels)}" if labels else "")

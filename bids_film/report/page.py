@@ -25,7 +25,13 @@ from bids_film.report.checks import (
 from bids_film.report.cohort import Spread, check_cohort
 from bids_film.report.effect import Difference, picture_differences
 from bids_film.report.figures import Figure, Tile, draw_figure, draw_heat
-from bids_film.report.quality import check_head, check_intensity, check_quality, check_symmetry
+from bids_film.report.quality import (
+    check_gaps,
+    check_head,
+    check_intensity,
+    check_quality,
+    check_symmetry,
+)
 from bids_film.report.stack import Stack, pack_stack
 from bids_film.report.stage import Stage, set_stage
 
@@ -164,7 +170,11 @@ def build_scan_page(segmentation: Segmentation, files: ScanFiles) -> ScanPage:
                 segmentation, stage, lambda path: _on_stage(files.read_map(path), stage)
             )
         ),
-        checks=(*checks, check_intensity(stage), *_present([check_head(stage)])),
+        checks=(
+            *checks,
+            check_intensity(stage),
+            *_present([check_gaps(stage), check_head(stage)]),
+        ),
         cohort=files.cohort,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import statistics
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,12 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Volume
 from bids_film.domain.words import name_some
+from bids_film.images.boxes import bounding_box
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.stage import Stage
 
+_WORTHLESS = 0.5
 _ASYMMETRIC = 0.2
 _SMALL_ML = 0.2
 """A few voxels more or less on one side are no asymmetry."""
@@ -38,6 +40,13 @@ def check_quality(segmentation: Segmentation) -> Check | None:
     if all(item.reached_dice is None for item in asked):
         detail = "The model's file does not say which Dice it has reached."
         return Check(name=name, verdict=Verdict.NOT_DONE, detail=detail)
+    found = [item.expected_dice for item in asked if item.expected_dice is not None and item.voxels]
+    if found and (middle := statistics.median(found)) < _WORTHLESS:
+        detail = (
+            f"The network expects a Dice of {middle:.2f} of what it drew, the median over "
+            "structures: do not use it."
+        )
+        return Check(name=name, verdict=Verdict.FAILED, detail=detail)
     low = [item for item in asked if item.is_unsure and item.voxels]
     if low:
         # The farthest below come first; the third digit tells apart what is close.
@@ -94,10 +103,31 @@ def check_intensity(stage: Stage) -> Check:
         problems.append(f"only {levels} different intensities")
     empty = _count_empty_slices(image, stage)
     if empty:
-        problems.append(f"{empty} slices within the segmented part have no signal")
+        problems.append(f"{empty} slices in the segmented part have no signal")
     if problems:
         return Check(name=name, verdict=Verdict.LOOK, detail="; ".join(problems) + ".")
-    detail = "Nothing cut off, no empty slice within the segmented part."
+    detail = "Nothing cut off, no empty slice in the segmented part."
+    return Check(name=name, verdict=Verdict.PASSED, detail=detail)
+
+
+def check_gaps(stage: Stage) -> Check | None:
+    """Look for slices in which nothing was found where there is something before and after.
+
+    None where voxels are of about equal sides: what is found there does not hang on one slice.
+    """
+    if len(stage.planes) > 1 or np.count_nonzero(stage.labels) == 0:
+        return None
+    name = "No slice left out"
+    found = np.moveaxis(stage.labels > 0, stage.planes[0].axis, 0)
+    gaps = [
+        number
+        for number in range(1, len(found) - 1)
+        if not found[number].any() and (found[number - 1] & found[number + 1]).any()
+    ]
+    if gaps:
+        detail = f"Nothing was found in {len(gaps)} slices between others: look at the image there."
+        return Check(name=name, verdict=Verdict.LOOK, detail=detail)
+    detail = "Between slices in which structures were found there is none without."
     return Check(name=name, verdict=Verdict.PASSED, detail=detail)
 
 
@@ -180,10 +210,8 @@ def _find_head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _count_empty_slices(image: NDArray[np.float32], stage: Stage) -> int:
-    axis = stage.planes[0].axis
-    others = tuple(other for other in range(3) if other != axis)
-    inside = np.flatnonzero(stage.labels.any(axis=others))
-    if not inside.size:
-        return 0
-    highest: NDArray[Any] = image.max(axis=others)
-    return int((highest[inside[0] : inside[-1] + 1] <= 0).sum())
+    """Count the slices without signal between others with, in the direction that has most."""
+    region = image[stage.region] > 0
+    box = region[bounding_box(region)]
+    planes = ((1, 2), (0, 2), (0, 1))
+    return max(int(np.count_nonzero(~box.any(axis=plane))) for plane in planes)

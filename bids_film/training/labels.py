@@ -17,6 +17,7 @@ from bids_film.domain.errors import ScanError
 from bids_film.domain.patterns import fill_pattern, find_files, is_listed
 from bids_film.domain.scan import Scan
 from bids_film.domain.volume import Grid, Volume
+from bids_film.domain.words import name_some
 from bids_film.images.geometry import GRID_TOLERANCE_MM, same_grid
 from bids_film.images.resample import resample_to_grid
 from bids_film.inference.companions import ReadVolume
@@ -162,6 +163,11 @@ def read_reference(
         volume = read(path, shares=True) if path in soft_files else read(path, labels=True)
         maps[path], note = _fit_to_grid(volume, grid, path)
         notes += [f"{path.name}: {own}" for own in volume.notes] + ([note] if note else [])
+    notes += [
+        f"{path.name} holds {name_some(others)}, none of which is of a structure"
+        for path, data in maps.items()
+        if (others := _find_others(data, [t for t in structures if files.get(t.name) == path]))
+    ]
     painted = np.zeros(grid.shape, dtype=np.int16)
     whole: dict[str, NDArray[np.float32]] = {}
     for target in sort_by_depth(structures):
@@ -180,6 +186,15 @@ def read_reference(
         files=tuple(maps),
         notes=tuple(notes),
     )
+
+
+def _find_others(data: NDArray[Any], targets: Sequence[TargetStructure]) -> list[str]:
+    """List what a label map holds where it has voxels, but none of any structure."""
+    if not all(target.values for target in targets):
+        return []
+    found = np.unique(data[data != 0])
+    wanted = {value for target in targets for value in target.values}
+    return [] if wanted.intersection(found.tolist()) else [str(value) for value in found]
 
 
 def _leave_out_parts(

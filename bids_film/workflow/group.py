@@ -58,6 +58,8 @@ class GroupScans:
         Participants of whom nothing was segmented.
     checks : Mapping[str, Sequence[Check]]
         Scan to what its report found; nothing where the report was not written.
+    outputs : Mapping[str, str]
+        Scan to its label map, whether it counts or not.
     """
 
     segmentations: Sequence[Segmentation]
@@ -65,6 +67,7 @@ class GroupScans:
     excluded: Mapping[str, str] = field(default_factory=dict)
     skipped: Sequence[str] = ()
     checks: Mapping[str, Sequence[Check]] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_group(options: Options) -> ExitCode:
@@ -219,6 +222,7 @@ def _choose_scans(
         excluded={scan: note for scan, note in excluded.items() if scan in own},
         skipped=[label for label in expected if f"sub-{label}" not in tried],
         checks={item.scan: read_checks(output, item) for item in counting},
+        outputs={item.scan: item.labels_file for item in segmentations},
     )
 
 
@@ -253,6 +257,7 @@ def _write_group(
         rows=rows,
         structures=tuple(structures.values()),
         segmentations=scans.segmentations,
+        outputs=scans.outputs,
         people=people,
         compared=compared,
         compared_with=options.compare_with.name if options.compare_with else "",

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import bids_film
@@ -22,7 +23,7 @@ from bids_film.workflow.pages import PageJob, find_failures
 from bids_film.workflow.plan import Plan, make_plan
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
-from bids_film.workflow.state import LOGS, identify_file, read_outcome
+from bids_film.workflow.state import LOGS, identify_file, read_outcome, refusal_path
 
 
 def run_participant(options: Options) -> ExitCode:
@@ -116,17 +117,20 @@ class _Outcomes:
         # What an earlier run left must not pass for an outcome of this one; that of another run,
         # which segments the same scan at the same time, may.
         self._before = {path: identify_file(path) for path in self._unread}
+        self._forget_refusals()
 
     @property
     def unread(self) -> list[ScanJob]:
         return list(self._unread.values())
 
     def read(self, job: ScanJob) -> ScanOutcome:
+        refusal = read_outcome(refusal_path(job.state_file))
+        if refusal:
+            self._forget_refusals()
+            raise _refusal(refusal)
         self._unread.pop(job.state_file, None)
         written = identify_file(job.state_file) != self._before[job.state_file]
         outcome = read_outcome(job.state_file) if written else None
-        if outcome and outcome.exit_code:
-            raise _refusal(outcome)
         if outcome:
             return outcome
         return ScanOutcome(
@@ -136,6 +140,11 @@ class _Outcomes:
             message="it ended without an outcome" + self._find_write_problem(),
             hint=f"see the crash files and logs in {job.output_dir / LOGS}",
         )
+
+    def _forget_refusals(self) -> None:
+        for path in self._before:
+            with suppress(OSError):
+                refusal_path(path).unlink()
 
     def _find_write_problem(self) -> str:
         for folder in self._folders:

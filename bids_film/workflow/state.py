@@ -33,8 +33,14 @@ def state_path(output_dir: Path, model: str, relative_path: str) -> Path:
     return output_dir / LOGS / f"seg-{model}" / Path(relative_path).parent / f"{stem}.json"
 
 
-def write_outcome(path: Path, outcome: ScanOutcome) -> None:
+def refusal_path(state_file: Path) -> Path:
+    """Where a run is told that no scan is to blame: what is known of the scan stays."""
+    return state_file.with_suffix(".refusal")
+
+
+def write_outcome(state_file: Path, outcome: ScanOutcome) -> None:
     """Keep an outcome; the file is there whole or not at all."""
+    path = refusal_path(state_file) if outcome.exit_code else state_file
     write_text_atomically(path, outcome_to_json(outcome, indent=2) + "\n")
 
 
@@ -49,14 +55,12 @@ def read_outcome(path: Path) -> ScanOutcome | None:
 def read_outcomes(output_dir: Path, participant: str = "*") -> list[ScanOutcome]:
     """Outcomes of all models for one participant, or for all, in the order of their files."""
     paths = sorted((output_dir / LOGS).glob(f"seg-*/sub-{participant}/**/sub-*.json"))
-    found = [outcome for outcome in map(read_outcome, paths) if outcome]
-    return [outcome for outcome in found if not outcome.exit_code]
+    return [outcome for outcome in map(read_outcome, paths) if outcome]
 
 
 def find_outcome(output_dir: Path, segmentation: Segmentation) -> ScanOutcome | None:
-    """Find the last outcome of a segmented scan; None where there is none that blames the scan."""
-    outcome = read_outcome(state_path(output_dir, segmentation.model.name, segmentation.scan))
-    return None if outcome and outcome.exit_code else outcome
+    """Find the last outcome of a segmented scan; None where there is none."""
+    return read_outcome(state_path(output_dir, segmentation.model.name, segmentation.scan))
 
 
 def record_failure(job: ScanJob, error: Exception, *, details: str = "") -> ScanOutcome:

@@ -105,10 +105,16 @@ def test_a_model_that_cannot_be_used_ends_the_run_at_once(
 
 
 def test_a_device_that_is_not_there_ends_the_run_at_once(lab: Lab, output: Path) -> None:
+    assert finish(lab.command(output))[0] == 0
+    known = {path: path.read_bytes() for path in (output / "logs").rglob("sub-*.*")}
     number = torch.cuda.device_count()
-    code, out, err = finish(lab.command(output, "--device", f"cuda:{number}"))
+    # Asked for other results, so that the scans have to be segmented again.
+    options = ("--device", f"cuda:{number}", "--save-probabilities")
+    code, out, err = finish(lab.command(output, *options))
     assert code == 2, out + err
     assert out == ""
+    # No scan is to blame: what is known of each stays.
+    assert {path: path.read_bytes() for path in (output / "logs").rglob("sub-*.*")} == known
     assert err.startswith(f"error: --device cuda:{number}: this machine has {number} CUDA devices")
     note("--device cuda without a card", "the run ends at once with one message, exit code 2")
 

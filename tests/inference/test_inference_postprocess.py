@@ -67,3 +67,22 @@ def test_an_empty_segmentation_stays_empty() -> None:
     empty = np.zeros((3, 3, 3), np.uint16)
     settings = Postprocessing(keep_largest_whole=True, keep_largest=("cord", "gray"))
     assert not postprocess(empty, LABELS, settings).any()
+
+
+@pytest.mark.parametrize("settings", [
+    Postprocessing(keep_largest_whole=True), Postprocessing(keep_largest=("cord",)),
+    Postprocessing(keep_largest=("gray",)),
+])  # fmt: skip
+def test_of_slices_a_piece_goes_on_over_one_in_which_nothing_was_found(
+    settings: Postprocessing,
+) -> None:
+    index = LABELS.indices_of(settings.keep_largest[0] if settings.keep_largest else "cord")[0]
+    labels = np.zeros((9, 9, 12), np.uint16)
+    labels[3:6, 3:6, [*range(1, 6), *range(7, 11)]] = index
+    labels[0, 0, 0:3] = index  # somewhere else, in the same slices
+    expected = labels.copy()
+    expected[0, 0] = 0
+    assert np.array_equal(postprocess(labels, LABELS, settings, slices=True), expected)
+    assert not postprocess(labels, LABELS, settings)[:, :, 7:].any()
+    labels[:, :, 7] = 0  # two slices are no longer one piece
+    assert not postprocess(labels, LABELS, settings, slices=True)[:, :, 7:].any()

@@ -70,6 +70,36 @@ def test_label_maps_are_found_where_they_are_asked_for(tmp_path: Path) -> None:
         open_dataset(tmp_path, validate=False, filters={"suffix": "probseg"})
 
 
+def test_rows_that_are_about_nobody_are_said_where_scans_have_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dataset(tmp_path, participants=("01", "02"))
+    for labels, said in (
+        (("sub-01", "sub-2"), "no row of sub-02, but rows of nobody in the dataset: 2"),
+        (("sub-01",), ""),
+        (("sub-01", "sub-02", "sub-99"), ""),
+    ):
+        rows = [{"participant_id": label, "age": "30"} for label in labels]
+        write_tsv(tmp_path / "participants.tsv", rows)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            open_dataset(tmp_path)
+        assert said in caplog.text
+        assert bool(said) == bool(caplog.text)
+
+
+def test_images_whose_names_are_not_bids_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dataset(tmp_path, participants=("01",))
+    for name in ("draft", "sub-01_acq-a b_T1w"):
+        write_scan(tmp_path / "sub-01" / "anat" / f"{name}.nii.gz")
+    with caplog.at_level(logging.WARNING):
+        assert len(open_dataset(tmp_path)) == 1
+    assert "2 images are left out" in caplog.text
+    assert "sub-01/anat/draft.nii.gz" in caplog.text
+
+
 def test_a_file_whose_name_lacks_its_session_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

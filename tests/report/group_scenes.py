@@ -105,6 +105,7 @@ def write_group_page(folder: Path, count: int, *, hostile: bool = False) -> Path
         rows=rows,
         structures=TABLE.structures,
         segmentations=members,
+        outputs={item.scan: item.labels_file for item in members},
         people=people,
         compared=[
             {"scan": row["scan"], "structure": "SC", "other_ml": 5.0, "this_ml": 5.5}

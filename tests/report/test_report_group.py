@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from group_scenes import HOSTILE, make_members, write_group_page
+from support.cohorts import make_group
 
 from bids_film.domain.segmentation import RecordedValue
-from bids_film.report.group import _read_cell, _shorten, find_coverage
+from bids_film.report.group import _read_cell, _shorten, describe_content, find_coverage
 from bids_film.workflow.group import GroupScans, make_rows
 
 
@@ -63,6 +64,23 @@ def test_rows_are_sorted_and_tell_what_is_not_in_the_numbers() -> None:
     )
     assert [row["status"] for row in rows] == ["excluded", "done", "skipped"]
     assert rows[0]["reason"] == "rejected in review: moved"
+
+
+def test_a_scan_that_was_excluded_is_linked_where_it_is_shown() -> None:
+    members = make_members(3)
+    scans = GroupScans(
+        segmentations=members[1:],
+        excluded={members[0].scan: "moved"},
+        skipped=["00009"],
+        outputs={item.scan: item.labels_file for item in members},
+    )
+    structures = [item.structure for item in members[0].volumes]
+    page = make_group(tuple(structures), members[1:])
+    page = replace(page, rows=make_rows(scans), outputs=scans.outputs)
+    first, *_, last = describe_content(page)["links"]
+    stem = members[0].labels_file.rpartition("/")[2].partition(".")[0]
+    assert first == f"{members[0].labels_file.partition('/')[0]}.html#{stem}"
+    assert last == ""
 
 
 def test_text_of_a_dataset_can_end_no_script(tmp_path: Path) -> None:

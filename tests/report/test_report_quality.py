@@ -13,6 +13,7 @@ from bids_film.domain.segmentation import ModelIdentity, Segmentation
 from bids_film.domain.volume import Volume
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.quality import (
+    check_gaps,
     check_head,
     check_intensity,
     check_quality,
@@ -55,6 +56,11 @@ def test_what_the_network_is_least_sure_of_is_named_first() -> None:
     check = check_quality(replace(segmentation, volumes=volumes))
     assert check is not None
     assert check.detail.index(last.structure.name) < check.detail.index(first.structure.name)
+
+
+def test_what_the_network_expects_to_be_mostly_wrong_is_not_to_be_used() -> None:
+    assert verdict_of(check_quality(expect_dice(0.51, reached=0.87))) is Verdict.LOOK
+    assert verdict_of(check_quality(expect_dice(0.49, reached=0.87))) is Verdict.FAILED
 
 
 def test_a_model_that_does_not_say_what_it_reached_is_not_judged_by_what_it_expects() -> None:
@@ -173,12 +179,21 @@ def stage_image(change: str) -> Stage:
         data = np.rint(data / 40) * 40
     elif change == "empty slice":
         data[:, :, 9] = 0
+    elif change == "empty band":
+        data[19:21] = 0
+    elif change == "air":
+        data[:2] = data[:, :, -1] = 0
     return set_stage(Volume(data=data, grid=grid), labels, TABLE)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("clipped", "cut off"), ("coarse", "different intensities"), ("empty slice", "1 slices")],
+    [
+        ("clipped", "cut off"),
+        ("coarse", "different intensities"),
+        ("empty slice", "1 slices"),
+        ("empty band", "2 slices"),
+    ],
 )
 def test_what_makes_an_image_unfit_is_told(change: str, said: str) -> None:
     check = check_intensity(stage_image(change))
@@ -196,4 +211,18 @@ def test_air_beyond_the_structures_is_no_lost_signal() -> None:
 
 
 def test_an_ordinary_image_passes() -> None:
-    assert check_intensity(stage_image("")).verdict is Verdict.PASSED
+    for change in ("", "air"):
+        assert check_intensity(stage_image(change)).verdict is Verdict.PASSED
+
+
+def test_a_slice_in_which_nothing_was_found_between_others_is_told() -> None:
+    labels, grid = make_cord(), make_grid((40, 30, 20), spacing_mm=(1.0, 1.0, 5.0))
+    data = np.ones(grid.shape, np.float32)
+    assert verdict_of(check_gaps(set_stage(Volume(data=data, grid=grid), labels, TABLE))) is (
+        Verdict.PASSED
+    )
+    labels[:, :, 9] = 0
+    stage = set_stage(Volume(data=data, grid=grid), labels, TABLE)
+    assert verdict_of(check_gaps(stage)) is Verdict.LOOK
+    thin = make_grid((40, 30, 20))
+    assert check_gaps(set_stage(Volume(data=data, grid=thin), labels, TABLE)) is None

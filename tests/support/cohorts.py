@@ -53,6 +53,7 @@ def make_group(
         rows=make_rows(GroupScans(segmentations=segmentations, checks=checks or {})),
         structures=structures,
         segmentations=segmentations,
+        outputs={item.scan: item.labels_file for item in segmentations},
     )
 
 

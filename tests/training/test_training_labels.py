@@ -206,6 +206,23 @@ def test_the_values_of_a_label_map_are_given_to_their_structures(tmp_path: Path)
     assert len(reference.files) == 1
 
 
+def test_a_label_map_that_holds_none_of_the_structures_is_noted(tmp_path: Path) -> None:
+    pattern = "derivatives/manual/{folder}/{entities}_dseg.nii.gz"
+    structures = (
+        make_target("anterior", 1, pattern, values=(1,)),
+        make_target("posterior", 2, pattern, values=(2,)),
+    )
+    for values, noted in (((3, 6), True), ((1, 6), False), ((0, 0), False)):
+        scan, files = make_scan(tmp_path), Files()
+        data = np.zeros(SHAPE, dtype=np.int16)
+        data[0], data[1] = values
+        files.add(fill_pattern(scan, pattern), data)
+        notes = read_reference(scan, structures, make_grid(), read=files).notes
+        assert [note.endswith("holds 3, 6, none of which is of a structure") for note in notes] == (
+            [True] if noted else []
+        )
+
+
 def test_a_flipped_label_file_is_brought_onto_its_image_with_a_note(tmp_path: Path) -> None:
     scan, files = make_scan(tmp_path), Files()
     flipped = mask(slice(0, 2))[::-1].copy()

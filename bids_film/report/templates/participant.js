@@ -262,7 +262,7 @@ async function openViewer(browser, button) {
     const { Niivue, NVImage } = await loadViewer();
     const viewer = new Niivue({
       logLevel: "error", dragAndDropEnabled: false, show3Dcrosshair: true, isRadiologicalConvention: true,
-      backColor: [0, 0, 0, 1],
+      sagittalNoseLeft: true, multiplanarShowRender: 1, backColor: [0, 0, 0, 1],
     });
     await viewer.attachToCanvas(frame.querySelector("canvas"));
     const { stack } = browser;
