@@ -221,7 +221,7 @@ def _choose_scans(
         failed=[outcome for outcome in failed if outcome.input not in excluded],
         excluded={scan: note for scan, note in excluded.items() if scan in own},
         skipped=[label for label in expected if f"sub-{label}" not in tried],
-        checks={item.scan: read_checks(output, item) for item in counting},
+        checks={item.scan: read_checks(output / item.labels_file) for item in counting},
         outputs={item.scan: item.labels_file for item in segmentations},
     )
 

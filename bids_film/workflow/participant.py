@@ -12,7 +12,7 @@ from pathlib import Path
 import bids_film
 from bids_film.derivatives.atomic import check_writable
 from bids_film.derivatives.dataset import check_output, write_dataset_files
-from bids_film.derivatives.names import name_checks, participant_page
+from bids_film.derivatives.names import name_checks, output_names, participant_page
 from bids_film.derivatives.sidecars import find_sidecars
 from bids_film.domain.errors import BidsFilmError, ExitCode, InputError, UsageError
 from bids_film.workflow.dry_run import describe_plan
@@ -24,6 +24,7 @@ from bids_film.workflow.plan import Plan, make_plan
 from bids_film.workflow.progress import Progress
 from bids_film.workflow.resources import Resources, divide_resources
 from bids_film.workflow.state import LOGS, identify_file, read_outcome, refusal_path
+from bids_film.workflow.verdicts import count_lights
 
 
 def run_participant(options: Options) -> ExitCode:
@@ -101,7 +102,14 @@ def _run(jobs: Sequence[ScanJob], pages: Sequence[PageJob], options: Options) ->
         for job in () if options.stop_on_first_crash and progress.failed else run.unread:
             progress.show(run.read(job))
     written = sum(now != then for now, then in zip(_identify_reports(pages), before, strict=True))
-    return _sum_up(progress, (written, len(pages)), options, problem)
+    code = _sum_up(progress, (written, len(pages)), options, problem)
+    if lights := count_lights(_find_labels(job) for job in ready):
+        sys.stdout.write(f"scans by the light of their report: {lights}\n")
+    return code
+
+
+def _find_labels(job: ScanJob) -> Path:
+    return output_names(job.scan, str(job.fingerprint["model"]["name"]), job.output_dir).labels
 
 
 def _identify_reports(pages: Sequence[PageJob]) -> list[tuple[int, int] | None]:

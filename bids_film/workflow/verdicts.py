@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,11 @@ def write_checks(output: Path, segmentation: Segmentation, checks: Sequence[Chec
         write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_checks(output: Path, segmentation: Segmentation) -> tuple[Check, ...]:
-    """Read the checks of a scan; none where its page was not written, or by another version."""
+def read_checks(labels: Path) -> tuple[Check, ...]:
+    """Read the checks of a label map; none where no page was written, or by another version."""
     from bids_film.report.checks import Check, Verdict  # noqa: PLC0415 as in write_page
 
-    path = name_checks(output / segmentation.labels_file)
+    path = name_checks(labels)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return tuple(
@@ -46,3 +47,12 @@ def read_checks(output: Path, segmentation: Segmentation) -> tuple[Check, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()
+
+
+def count_lights(labels: Iterable[Path]) -> str:
+    """Count the label maps by the colour of their light: ``3 green, 1 amber, 1 red``."""
+    from bids_film.report.checks import Verdict, find_light  # noqa: PLC0415 as in write_page
+
+    colors = {Verdict.PASSED: "green", Verdict.LOOK: "amber", Verdict.FAILED: "red"}
+    lights = Counter(find_light(found) for path in labels if (found := read_checks(path)))
+    return ", ".join(f"{lights[light]} {color}" for light, color in colors.items() if lights[light])

@@ -20,7 +20,7 @@ from bids_film.inputs.nifti import read_volume
 from bids_film.workflow.group import run_group
 from bids_film.workflow.options import AnalysisLevel, Options
 from bids_film.workflow.pages import PageJob, write_page
-from bids_film.workflow.verdicts import read_checks
+from bids_film.workflow.verdicts import count_lights, read_checks
 
 CONCERN = re.compile(r"<li><strong>([^<]+):</strong>")
 
@@ -88,19 +88,21 @@ def test_a_scan_has_the_same_light_and_the_same_reasons_on_both_pages(options: O
         assert all(f"{name}: " in row["concerns"] for name in concerns)
     assert "Metadata in order: EchoTime" in rows["02"]["concerns"]
     assert rows["03"]["verdict"] == "failed"
+    found = [options.output_dir / name for name in (empty.labels_file, "not there_dseg.nii.gz")]
+    assert count_lights(found) == "1 red"
     severity = ["passed", "look", "failed"]
     assert severity.index(rows["01"]["verdict"]) <= severity.index(rows["02"]["verdict"])
 
 
 def test_a_verdict_is_of_the_label_map_that_is_there(options: Options) -> None:
     segmentation = write_outputs(options, "01")
-    assert read_checks(options.output_dir, segmentation) == ()
+    assert read_checks(options.output_dir / segmentation.labels_file) == ()
     write_reports(options, "01")
-    assert read_checks(options.output_dir, segmentation)
+    assert read_checks(options.output_dir / segmentation.labels_file)
     path = name_checks(options.output_dir / segmentation.labels_file)
     for text in ("[", '[{"Name": "a", "Verdict": "of another version", "Detail": ""}]', "[1]"):
         path.write_text(text, encoding="utf-8")
-        assert read_checks(options.output_dir, segmentation) == ()
+        assert read_checks(options.output_dir / segmentation.labels_file) == ()
         assert read_group(options)["01"]["verdict"] == "n/a"
 
 
