@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Volume
-from bids_film.domain.words import name_some
+from bids_film.domain.words import count_of, name_some
 from bids_film.images.boxes import bounding_box
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
@@ -103,7 +103,7 @@ def check_intensity(stage: Stage) -> Check:
         problems.append(f"only {levels} different intensities")
     empty = _count_empty_slices(image, stage)
     if empty:
-        problems.append(f"{empty} slices in the segmented part have no signal")
+        problems.append(f"{count_of(empty, 'slice')} without signal in the segmented part")
     if problems:
         return Check(name=name, verdict=Verdict.LOOK, detail="; ".join(problems) + ".")
     detail = "Nothing cut off, no empty slice in the segmented part."
@@ -125,7 +125,8 @@ def check_gaps(stage: Stage) -> Check | None:
         if not found[number].any() and (found[number - 1] & found[number + 1]).any()
     ]
     if gaps:
-        detail = f"Nothing was found in {len(gaps)} slices between others: look at the image there."
+        slices = count_of(len(gaps), "slice")
+        detail = f"Nothing was found in {slices} between others: look at the image there."
         return Check(name=name, verdict=Verdict.LOOK, detail=detail)
     detail = "Between slices in which structures were found there is none without."
     return Check(name=name, verdict=Verdict.PASSED, detail=detail)

@@ -15,7 +15,7 @@ from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
 from bids_film.domain.errors import ExitCode, InputError, MetadataError
 from bids_film.domain.labels import Structure
 from bids_film.domain.segmentation import Segmentation
-from bids_film.domain.words import name_some
+from bids_film.domain.words import count_of, name_some
 from bids_film.inputs.folders import choose_participants, list_participants
 from bids_film.inputs.tables import index_rows, read_table
 from bids_film.report.checks import Check
@@ -172,9 +172,10 @@ def read_segmentations(output: Path, participants: Iterable[str]) -> Iterator[Se
 def describe_scans(scans: GroupScans) -> str:
     """Count the scans in words."""
     counts = f"{len(scans.segmentations)} scans, {len(scans.failed)} failed"
-    people = "participant" if len(scans.skipped) == 1 else "participants"
-    more = {"excluded": scans.excluded, f"{people} skipped": scans.skipped}
-    return ", ".join([counts, *(f"{len(own)} {what}" for what, own in more.items() if own)])
+    excluded, skipped = len(scans.excluded), len(scans.skipped)
+    more = [f"{excluded} excluded"] if excluded else []
+    more += [f"{count_of(skipped, 'participant')} skipped"] if skipped else []
+    return ", ".join([counts, *more])
 
 
 def count_behind(scans: GroupScans) -> int:

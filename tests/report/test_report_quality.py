@@ -191,7 +191,7 @@ def stage_image(change: str) -> Stage:
     [
         ("clipped", "cut off"),
         ("coarse", "different intensities"),
-        ("empty slice", "1 slices"),
+        ("empty slice", "1 slice without"),
         ("empty band", "2 slices"),
     ],
 )
