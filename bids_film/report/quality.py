@@ -11,7 +11,6 @@ from bids_film.domain.segmentation import Segmentation
 from bids_film.domain.sides import pair_structures
 from bids_film.domain.volume import Volume
 from bids_film.domain.words import count_of, name_some
-from bids_film.images.boxes import bounding_box
 from bids_film.images.geometry import plan_ras, reorient
 from bids_film.report.checks import Check, Verdict
 from bids_film.report.stage import Stage
@@ -213,6 +212,5 @@ def _find_head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _count_empty_slices(image: NDArray[np.float32], stage: Stage) -> int:
     """Count the slices without signal between others with, in the direction that has most."""
     region = image[stage.region] > 0
-    box = region[bounding_box(region)]
-    planes = ((1, 2), (0, 2), (0, 1))
-    return max(int(np.count_nonzero(~box.any(axis=plane))) for plane in planes)
+    lit = (np.flatnonzero(region.any(axis=plane)) for plane in ((1, 2), (0, 2), (0, 1)))
+    return max(int(np.ptp(places)) + 1 - len(places) if len(places) else 0 for places in lit)
