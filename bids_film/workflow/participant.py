@@ -15,6 +15,7 @@ from bids_film.derivatives.dataset import check_output, write_dataset_files
 from bids_film.derivatives.names import name_checks, output_names, participant_page
 from bids_film.derivatives.sidecars import find_sidecars
 from bids_film.domain.errors import BidsFilmError, ExitCode, InputError, UsageError
+from bids_film.domain.words import count_of
 from bids_film.workflow.dry_run import describe_plan
 from bids_film.workflow.folders import check_folders, run_folder
 from bids_film.workflow.job import Result, ScanJob, ScanOutcome
@@ -205,10 +206,12 @@ def _sum_up(
     failed = len(progress.failed)
     done, left = progress.done - failed, progress.total - progress.done
     written, wanted = reports
-    made = f"{written} of {wanted}" if 0 < written < wanted else str(written or "no")
+    made = count_of(written, "report") if written else "no reports"
+    if 0 < written < wanted:
+        made = f"{written} of {wanted} reports"
     more = f", {left} not finished" if left else ""
     sys.stdout.write(
-        f"{done} scans done, {failed} failed{more}; {made} reports in {options.output_dir}\n"
+        f"{count_of(done, 'scan')} done, {failed} failed{more}; {made} in {options.output_dir}\n"
     )
     if failed:
         sys.stderr.write(f"error: {failed} of {progress.total} scans failed:\n")

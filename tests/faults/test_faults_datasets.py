@@ -95,7 +95,7 @@ def test_a_broken_sidecar_costs_its_scan_and_no_other(tmp_path: Path) -> None:
         damage(scan_path(bids, label).with_suffix("").with_suffix(".json"))
     code, out, err = finish(Lab(folder=tmp_path).command(tmp_path / "out", "--nprocs", 1))
     assert code == 1
-    assert f"1 scans done, {len(ONE)} failed" in out, out
+    assert f"1 scan done, {len(ONE)} failed" in out, out
     assert "Traceback" not in out + err
     for label, (name, (_, said)) in zip(labels, ONE.items(), strict=True):
         (line,) = [line for line in out.splitlines() if f"] sub-{label}/" in line]

@@ -157,7 +157,7 @@ def test_a_link_from_the_output_into_the_input_is_not_followed(lab: Lab, output:
     (output / "sub-02" / "anat").symlink_to("/etc")
     code, out, err = finish(lab.command(output, "--participant-label", "01", "02", "03"))
     assert code == 1, out + err
-    assert "1 scans done, 2 failed" in out
+    assert "1 scan done, 2 failed" in out
     assert out.count("leads out of the output folder") == 2
     assert hash_outputs(lab.folder / "bids") == before
     assert not list(Path("/etc").glob("*dseg*"))
