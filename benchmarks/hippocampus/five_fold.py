@@ -20,6 +20,7 @@ import pandas as pd
 
 from benchmarks.provenance import describe_run
 from benchmarks.running import change_recipe, make_parser, run_program, write_report
+from bids_film.domain.words import count_of
 from bids_film.evaluation.statistics import bootstrap_mean
 from bids_film.model.header import hash_file, read_header
 from bids_film.report.experiment import describe_interval
@@ -116,7 +117,7 @@ def describe(found: Mapping[str, list[pd.DataFrame]]) -> str:
         f"{len(tables)} of {FOLDS} folds; each of {rows['scan'].nunique()} scans segmented by the "
         "network that was trained without it, whose last step these scans chose. Mean with its "
         f"95 % interval from resampling participants. {minutes:.0f} minutes of training in all, "
-        f"{threads} thread{'s' if threads > 1 else ''}. {PEER}"
+        f"{count_of(threads, 'thread')}. {PEER}"
     )
     lines = [
         "# Hippocampus, five folds",

@@ -18,7 +18,6 @@ import pandas as pd
 from benchmarks.running import write_report
 from bids_film.inference.engine import Engine
 from bids_film.inputs.dataset import open_dataset
-from bids_film.model.header import read_header
 from bids_film.training.recipe import recipe_from_dict
 from bids_film.workflow.measure import measure_model
 
@@ -45,11 +44,11 @@ def main() -> None:
     single = [Engine.load(path, threads=2) for path in arguments.models]
     together = Together.load(arguments.models[0], threads=2)
     together.join(single[1:])
-    named = zip(arguments.models, single, strict=True)
-    engines = {f"seed {read_seed(path)}": engine for path, engine in named}
-    header = read_header(arguments.models[0])
-    recipe = recipe_from_dict(header.training["recipe"], where=str(arguments.models[0]))
-    validated = {entry["scan"] for entry in header.training["data"]["validation"]}
+    seeds = [engine.header.training["recipe"]["training"]["seed"] for engine in single]
+    engines = {f"seed {seed}": engine for seed, engine in zip(seeds, single, strict=True)}
+    record = together.header.training
+    recipe = recipe_from_dict(record["recipe"], where=str(arguments.models[0]))
+    validated = {entry["scan"] for entry in record["data"]["validation"]}
     scans = [s for s in open_dataset(arguments.dataset) if s.relative_path in validated]
     rows = [
         {"network": name, **entry.row}
@@ -58,11 +57,6 @@ def main() -> None:
         for entry in measure_model(engine, scan, recipe)
     ]
     write_report(arguments.report, describe(pd.DataFrame(rows)), script="hippocampus/several.py")
-
-
-def read_seed(path: Path) -> int:
-    """Read the seed of a model's training."""
-    return int(read_header(path).training["recipe"]["training"]["seed"])
 
 
 def describe(rows: pd.DataFrame) -> str:

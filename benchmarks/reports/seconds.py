@@ -19,6 +19,7 @@ from benchmarks.pages import write_section
 from benchmarks.provenance import describe_run
 from benchmarks.running import run_program
 from bids_film.derivatives.sidecars import find_sidecars, read_segmentation
+from bids_film.domain.words import count_of
 from bids_film.inputs.nifti import read_volume
 from bids_film.workflow.pages import PageJob, write_page
 
@@ -65,7 +66,7 @@ def main() -> None:
         *(measure(subject, arguments.data, arguments.work) for subject in SUBJECTS),
     ]
     cores = len(os.sched_getaffinity(0))
-    told = f"On {cores} hyper-thread{'s' if cores > 1 else ''}; next: median of {REPEATS}. "
+    told = f"On {count_of(cores, 'hyper-thread')}; next: median of {REPEATS}. "
     models = sorted({subject.model for subject in SUBJECTS})
     text = "\n".join([*lines, "", told + describe_run("reports/seconds.py", *models)])
     print(text)

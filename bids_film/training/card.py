@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from bids_film.domain.words import count_of
 from bids_film.model.header import ModelHeader
 
 
@@ -67,7 +68,7 @@ def _describe_training(header: ModelHeader) -> Iterator[str]:
         )
         yield ""
     machine = training["machine"]
-    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    threads = count_of(machine["threads"], "thread")
     what = "Heads from whose label maps synthetic scans were drawn" if synthetic else "Scans"
     yield (
         f"{what}: {parts}. {training['steps']} steps in {training['minutes']} minutes on "

@@ -163,22 +163,24 @@ def read_reference(
         volume = read(path, shares=True) if path in soft_files else read(path, labels=True)
         maps[path], note = _fit_to_grid(volume, grid, path)
         notes += [f"{path.name}: {own}" for own in volume.notes] + ([note] if note else [])
-    notes += [
-        f"{path.name} holds {name_some(others)}, none of which is of a structure"
-        for path, data in maps.items()
-        if (others := _find_others(data, [t for t in structures if files.get(t.name) == path]))
-    ]
+    used: set[Path] = set()
     painted = np.zeros(grid.shape, dtype=np.int16)
     whole: dict[str, NDArray[np.float32]] = {}
     for target in sort_by_depth(structures):
         if target.name in files:
             data = maps[files[target.name]]
             share = np.isin(data, target.values) if target.values else data
+            if share.any():
+                used.add(files[target.name])
             painted[share >= _HALF if files[target.name] in soft_files else share > 0] = (
                 target.index
             )
             if soft:
                 whole[target.name] = share.astype(np.float32).clip(0, 1)
+    for path, data in maps.items():
+        if path not in used and data.any():
+            values = [str(value) for value in np.unique(data[data != 0])]
+            notes.append(f"{path.name} holds {name_some(values)}, none of which is of a structure")
     return Reference(
         shares=_leave_out_parts(whole, structures, grid) if soft else None,
         labels=painted,
@@ -186,15 +188,6 @@ def read_reference(
         files=tuple(maps),
         notes=tuple(notes),
     )
-
-
-def _find_others(data: NDArray[Any], targets: Sequence[TargetStructure]) -> list[str]:
-    """List what a label map holds where it has voxels, but none of any structure."""
-    if not all(target.values for target in targets):
-        return []
-    found = np.unique(data[data != 0])
-    wanted = {value for target in targets for value in target.values}
-    return [] if wanted.intersection(found.tolist()) else [str(value) for value in found]
 
 
 def _leave_out_parts(

@@ -151,9 +151,10 @@ def copy_weights(start: Start, network: FilmUNet, labels: LabelTable, encoder: E
         return
     prompts = [entry.name for entry in labels] if network.config.prompts else []
     known = [entry.name for entry in start.header.labels] if network.config.prompts else []
-    same = encoder == start.header.encoder and prompts == known
-    if start.network.config.conditioning == "constant" != network.config.conditioning:
-        same = False  # what the start does where a field is known has never been learned
+    # What a constant start does where a field is known, it has never learned.
+    now, before = network.config.conditioning, start.network.config.conditioning
+    learned = before != "constant" or now == "constant"
+    same = encoder == start.header.encoder and prompts == known and learned
     if same and _have_same_shapes(theirs, ours):
         ours.load_state_dict(theirs.state_dict())
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bids_film.domain.errors import ScanError
+from bids_film.domain.words import count_of
 from bids_film.metadata.resolve import FieldValue, MetadataPolicy, check_policy
 from bids_film.workflow.job import ScanJob
 from bids_film.workflow.plan import Plan, ScanPlan
@@ -21,7 +22,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
         failing += bool(problem)
         yield from _describe_scan(scan, problem)
     pending, total = len(plan.pending), len(plan.scans)
-    people = f"{len(plan.participants)} participant{'s' if len(plan.participants) > 1 else ''}"
+    people = count_of(len(plan.participants), "participant")
     yield (
         f"{pending - failing} of {total} scans of {people} would be segmented, "
         f"{f'{failing} would fail, ' if failing else ''}{total - pending} are up to date"

@@ -244,11 +244,9 @@ def name_dataset(scan: Scan, bids_dir: Path) -> Row:
 
 def name_person_of(scan: Scan, recipe: Recipe) -> Row:
     """Say who a participant is, where several labels may be of one person."""
-    return (
-        {"person": name_person(scan.participant, recipe.split)}
-        if recipe.split.group_pattern
-        else {}
-    )
+    if not recipe.split.group_pattern:
+        return {}
+    return {"person": name_person(scan.participant, recipe.split)}
 
 
 def describe_scan(scan: Scan, path: str, values: Mapping[str, str | float | None]) -> Row:

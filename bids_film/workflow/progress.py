@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self, TextIO
 
+from bids_film.domain.words import count_of
 from bids_film.workflow.job import ScanOutcome
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _describe(outcome: ScanOutcome) -> str:
         hint = f" ({outcome.hint})" if outcome.hint else ""
         return f"{outcome.input} FAILED: {outcome.message}{hint}"
     count = len(outcome.flags)
-    notes = f", {count} note{'s' if count > 1 else ''} in its report" if count else ""
+    notes = f", {count_of(count, 'note')} in its report" if count else ""
     return f"{outcome.input} done in {sum(outcome.seconds.values()):.1f} s{notes}"
 
 
